@@ -1,0 +1,59 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Banking.Homes;
+
+/// <summary>One home database: section <c>Homes:NAME</c>.</summary>
+internal sealed class HomeOptions
+{
+    /// <summary>MySqlConnector connection string of the run-time user, which may read and insert postings but never change them.</summary>
+    [Required]
+    public string ConnectionString { get; set; } = "";
+
+    /// <summary>Connection string of the user who owns the schema; only <c>migrate</c> needs it.</summary>
+    public string? SchemaConnectionString { get; set; }
+
+    /// <summary>Takes a server that may lose commits in a power cut, or that is not strict. For throw-away data only.</summary>
+    public bool AllowRelaxedDurability { get; set; }
+}
+
+/// <summary>The homes by name: section <c>Homes</c>.</summary>
+internal sealed class HomesOptions
+{
+    /// <summary>Home name (a capital letter, up to seven capital letters or digits) to its database.</summary>
+    [Required, MinLength(1)]
+    public Dictionary<string, HomeOptions> Homes { get; set; } = [];
+}
+
+/// <summary>
+/// The engine's bounds, in one place. docs/time-outs.md says what each costs. They depend on each other:
+/// prepare ≥ lease + 2 × SQL, response &gt; prepare + lease.
+/// </summary>
+internal static class EngineLimits
+{
+    /// <summary>The slowest statement that is waited for. The server gives up on a row lock earlier (<see cref="LockWaitSeconds"/>).</summary>
+    public const int SqlTimeoutSeconds = 2;
+
+    /// <summary>How long a statement waits for a row that another silo has locked.</summary>
+    public const int LockWaitSeconds = 1;
+
+    /// <summary>How long opening a connection may take.</summary>
+    public const int ConnectTimeoutSeconds = 2;
+
+    /// <summary>Operations that wait for one home's writer, and look-ups that wait for its reader; more are refused.</summary>
+    public const int QueueMax = 8_192;
+
+    /// <summary>Operations in one MySQL transaction. Larger batches gain nothing and hold locks longer.</summary>
+    public const int BatchMax = 128;
+
+    /// <summary>Text in one MySQL transaction, well below the smallest usual max_allowed_packet (16 MiB).</summary>
+    public const int BatchBytesMax = 4 * 1024 * 1024;
+
+    /// <summary>Members of a batch that had to leave it and wait for a lock on a connection of their own, at once.</summary>
+    public const int AloneMax = 8;
+
+    /// <summary>Attempts to find out whether a commit of unknown outcome landed.</summary>
+    public const int ResolveAttemptsMax = 3;
+
+    /// <summary>How long metadata that nobody waits for may stay unwritten.</summary>
+    public static readonly TimeSpan DeferMax = TimeSpan.FromMilliseconds(700);
+}

@@ -1,0 +1,44 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+
+namespace Banking.Homes;
+
+/// <summary>All homes of this silo, by name.</summary>
+internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
+{
+    private readonly Dictionary<string, Home> homes;
+
+    public HomeRegistry(IOptions<HomesOptions> options, IOptions<SiloOptions> silo, HomeInstruments instruments, ILoggerFactory loggers) =>
+        homes = options.Value.Homes.ToDictionary(
+            home => home.Key,
+            home => new Home(home.Key, home.Value, instruments, silo.Value.SiloName, loggers));
+
+    public IEnumerable<Home> All => homes.Values;
+
+    public bool TryGet(string name, [NotNullWhen(true)] out Home? home) => homes.TryGetValue(name, out home);
+
+    /// <summary>The home that a grain key names: what stands before the first hyphen, behind the state name if there is one.</summary>
+    public Home OfKey(string key)
+    {
+        var start = key.LastIndexOf('/') + 1;
+        var end = key.IndexOf('-', start);
+        var name = end < 0 ? "" : key[start..end];
+        return TryGet(name, out var home) ? home : throw new HomeUnavailableException($"There is no home '{name}' here; it is asked for by the key {key}. Configure Homes:{name}.");
+    }
+
+    /// <summary>Checks all homes at once, so that one that does not answer does not delay the others.</summary>
+    public Task StartAsync(CancellationToken cancellationToken) => Task.WhenAll(homes.Values.Select(home => home.StartAsync(cancellationToken)));
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var home in homes.Values)
+        {
+            await home.DisposeAsync();
+        }
+    }
+}

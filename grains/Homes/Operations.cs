@@ -1,0 +1,108 @@
+using System.Diagnostics;
+using Orleans.Storage;
+
+namespace Banking.Homes;
+
+/// <summary>How an operation failed, in the terms that the engine's rules know.</summary>
+internal enum FailureKind
+{
+    /// <summary>Somebody else wrote or loaded the row: the instance is stale for good (rule 3.7).</summary>
+    Conflict,
+    /// <summary>The home did not answer, or not in time. What is durable is not known.</summary>
+    Unavailable,
+    /// <summary>The server refused the statement; nothing was written.</summary>
+    Refused,
+}
+
+/// <summary>Something that waits in a home's queue. Each caller gets an exception of its own.</summary>
+internal abstract class HomeOperation(StateTable table, string key)
+{
+    private readonly TaskCompletionSource completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public StateTable Table { get; } = table;
+
+    public string Key { get; } = key;
+
+    public Task Completion => completion.Task;
+
+    /// <summary>When it entered the queue, for the metrics.</summary>
+    public long EnqueuedAt { get; } = Stopwatch.GetTimestamp();
+
+    /// <summary>About how many bytes it adds to the batch.</summary>
+    public virtual int Bytes => 64;
+
+    public virtual void Succeed() => completion.TrySetResult();
+
+    public virtual void Fail(FailureKind kind, string message, Exception? cause = null) => completion.TrySetException(kind switch
+    {
+        FailureKind.Conflict => new InconsistentStateException(message, Key, "", cause),
+        FailureKind.Unavailable => new HomeUnavailableException(message, cause),
+        _ => new InvalidOperationException(message, cause),
+    });
+}
+
+/// <summary>One write of one state row with all that goes along. Everything in it is serialized: nothing is live.</summary>
+internal sealed class StoreOperation(StateTable table, string key, object?[] row, long expectedVersion, long expectedFence, Guid operationId)
+    : HomeOperation(table, key)
+{
+    public object?[] Row { get; } = row;
+
+    public long ExpectedVersion { get; } = expectedVersion;
+
+    public long ExpectedFence { get; } = expectedFence;
+
+    public Guid OperationId { get; } = operationId;
+
+    /// <summary>Rule 3.4: a row that should be absent is written by a plain INSERT.</summary>
+    public bool ExpectsAbsent => ExpectedVersion == 0;
+
+    /// <summary>A flush of metadata that nobody waits for; it leaves version and operation id as they are.</summary>
+    public bool IsFlush { get; init; }
+
+    public IReadOnlyList<object?[]> NewPending { get; init; } = [];
+
+    public IReadOnlyList<long> RemovedPending { get; init; } = [];
+
+    public LedgerChange Ledger { get; init; } = LedgerChange.None;
+
+    /// <summary>Told when a flush failed (rule 3.9: a failed flush sets the guard).</summary>
+    public Action? OnFlushFailed { get; init; }
+
+    public override int Bytes { get; } = 512 + (row.Sum(value => (value as string)?.Length ?? 0) * 2);
+
+    public override void Fail(FailureKind kind, string message, Exception? cause = null)
+    {
+        OnFlushFailed?.Invoke();
+        base.Fail(kind, message, cause);
+        if (IsFlush)
+        {
+            _ = Completion.Exception; // observed: nobody awaits a flush, its failure is told by OnFlushFailed
+        }
+    }
+
+    public bool IsExpected(RowVersion found) => found.Version == ExpectedVersion && found.Fence == ExpectedFence;
+
+    /// <summary>Whether the row shows that exactly this write is durable or about to be.</summary>
+    public bool HasLanded(RowVersion found) => !IsFlush && found.Version == ExpectedVersion + 1 && found.OperationId == OperationId;
+}
+
+/// <summary>Reads one row with its pending states and fences off every writer that read it before (rule 3.7).</summary>
+internal sealed class LoadOperation(StateTable table, string key) : HomeOperation(table, key)
+{
+    /// <summary>The row in column order; null when there is none.</summary>
+    public object?[]? Row { get; set; }
+
+    public List<object?[]> Pending { get; } = [];
+
+    /// <summary>Whether the row is locked by this transaction; one that is not may be absent or somebody else's.</summary>
+    public bool IsLocked { get; set; }
+
+    public void Reset()
+    {
+        Row = null;
+        Pending.Clear();
+    }
+}
+
+/// <summary>What the lock of a row shows.</summary>
+internal readonly record struct RowVersion(long Version, long Fence, Guid OperationId);

@@ -1,0 +1,64 @@
+namespace Banking.Homes;
+
+/// <summary>The SQL of the engine that does not depend on a state table. Always parameters, always explicit columns.</summary>
+internal static class Statements
+{
+    public const string Session =
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; " +
+        "SET SESSION innodb_lock_wait_timeout = 1, time_zone = '+00:00', " +
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
+
+    public const string Begin = "START TRANSACTION; ";
+
+    public const string ForUpdate = " FOR UPDATE";
+
+    public const string ForUpdateSkipLocked = " FOR UPDATE SKIP LOCKED";
+
+    public const string InsertPending =
+        "INSERT INTO pending_state (state_key, sequence, transaction_id, transaction_time, manager, state) VALUES ";
+
+    public const int PendingColumns = 6;
+
+    public const string DeletePending = "DELETE FROM pending_state WHERE (state_key, sequence) IN (";
+
+    public const string SelectPending =
+        "SELECT state_key, sequence, transaction_id, transaction_time, manager, state FROM pending_state WHERE state_key IN ";
+
+    public const string OrderPending = " ORDER BY state_key, sequence";
+
+    public const string PostingColumnList =
+        "account, version, kind, transfer_id, amount_minor, balance_after_minor, counterparty, reference, posted_at, hash, transaction_id";
+
+    public const string InsertPostings = $"INSERT INTO posting ({PostingColumnList}) VALUES ";
+
+    public const int PostingColumns = 11;
+
+    public const string TransferColumnList =
+        "source, number, id, status, destination, amount_minor, currency, reference, metadata, requested_by, decided_at, " +
+        "balance_after_minor, code, detail, refused_account, transaction_id";
+
+    public const string InsertTransfers = $"INSERT INTO transfer ({TransferColumnList}) VALUES ";
+
+    public const int TransferColumns = 16;
+
+    public const string SelectTransfers = $"SELECT {TransferColumnList} FROM transfer WHERE id IN ";
+
+    public const string PostTransfers = "UPDATE transfer SET status = 'posted' WHERE status = 'prepared' AND (source, number) IN (";
+
+    public const string CancelTransfers = "DELETE FROM transfer WHERE status = 'prepared' AND (source, number) IN (";
+
+    public const string Mark = "INSERT INTO writer_mark (writer, mark) VALUES (?, 1) ON DUPLICATE KEY UPDATE mark = mark + 1";
+
+    public const string SelectPostings = $"SELECT {PostingColumnList} FROM posting WHERE account = ? ";
+
+    public const string SelectTransfersOf = $"SELECT {TransferColumnList} FROM transfer WHERE source = ? AND number <= ? ";
+
+    public const string FindOpening = "SELECT number FROM account WHERE opened_by = ? AND opening_key = ?";
+
+    /// <summary>Rule 3.8: the lock waits for a write of the manager that is on its way; then its commit records and postings can be believed.</summary>
+    public const string LockManager =
+        "SELECT commit_records FROM account WHERE number = ? FOR UPDATE; SELECT commit_records FROM grain_state WHERE state_key = ? FOR UPDATE";
+
+    public const string RecentTransactions =
+        "SELECT version, transaction_id, posted_at FROM posting WHERE account = ? AND version < ? ORDER BY version DESC LIMIT 500";
+}

@@ -1,0 +1,90 @@
+using Banking.Accounts;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans.Runtime;
+using Orleans.Transactions.Abstractions;
+
+namespace Banking.Homes;
+
+/// <summary>
+/// Recovery without clients (section 7, guarantee 6): wakes the grains whose rows have pending states or commit records for
+/// longer than a healthy transaction needs. An activation that loads does the rest: it asks the manager, or confirms.
+/// </summary>
+/// <remarks>
+/// The touch is Orleans' own Abort of a random transaction id: it waits until the activation is ready and has no other
+/// effect. A plain call would not heal a live activation whose reload failed. Only transactional accounts live in
+/// <c>account</c>; other states name their grain in their key.
+/// </remarks>
+internal sealed partial class UnsettledSweep(HomeRegistry homes, IGrainFactory grains, TimeProvider time, Random random, ILogger<UnsettledSweep> logger) : BackgroundService
+{
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(2), SettleTime = TimeSpan.FromSeconds(2), TouchAgainAfter = TimeSpan.FromSeconds(5), TouchTimeMax = TimeSpan.FromSeconds(5);
+
+    /// <summary>Rows looked at in one round, and touched at once.</summary>
+    private const int CandidatesMax = 512, InFlightMax = 32;
+
+    private readonly Dictionary<string, long> touched = [];
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(Period * (0.75 + (random.NextDouble() / 2)), time, stoppingToken);
+                await Task.WhenAll(homes.All.Where(home => home.IsAvailable).Select(home => SweepAsync(home, stoppingToken)));
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+    }
+
+    private async Task SweepAsync(Home home, CancellationToken cancellation)
+    {
+        try
+        {
+            var unsettled = await LedgerQueries.UnsettledAsync(home, AccountTable.Instance, time.GetUtcNow().UtcDateTime - SettleTime, CandidatesMax);
+            List<string> due;
+            lock (touched)
+            {
+                foreach (var old in touched.Where(touch => time.GetElapsedTime(touch.Value) > TouchAgainAfter).Select(touch => touch.Key).ToList())
+                {
+                    touched.Remove(old);
+                }
+
+                due = [.. unsettled.Where(key => !touched.ContainsKey(key)).Take(InFlightMax)];
+                due.ForEach(key => touched[key] = time.GetTimestamp());
+            }
+
+            await Task.WhenAll(due.Select(key => TouchAsync(home, key, cancellation)));
+        }
+        catch (HomeUnavailableException exception)
+        {
+            LogSweepFailed(home.Name, exception.Message);
+        }
+    }
+
+    private async Task TouchAsync(Home home, string account, CancellationToken cancellation)
+    {
+        try
+        {
+            var touch = grains.GetGrain<IAccountLegs>(account).AsReference<ITransactionalResourceExtension>().Abort(AccountGrain.StateName, Guid.NewGuid(), cancellation);
+            await touch.WaitAsync(TouchTimeMax, time, cancellation);
+            LogTouched(home.Name, account);
+        }
+        catch (Exception exception) when (exception is not OutOfMemoryException && !cancellation.IsCancellationRequested)
+        {
+            LogTouchFailed(home.Name, AccountNumber.Parse(account).Masked, exception.Message); // the next round tries again
+        }
+    }
+
+    [LoggerMessage(1201, LogLevel.Debug, "Home {Home}: {Account} was unsettled and was woken")]
+    private partial void LogTouched(string home, string account);
+
+    [LoggerMessage(1202, LogLevel.Warning, "Home {Home}: unsettled {Account} could not be woken: {Message}")]
+    private partial void LogTouchFailed(string home, string account, string message);
+
+    [LoggerMessage(1203, LogLevel.Warning, "Home {Home}: unsettled rows could not be listed: {Message}")]
+    private partial void LogSweepFailed(string home, string message);
+}
