@@ -40,6 +40,7 @@ WRAPPER
 }
 
 if ! works; then
+  # shellcheck disable=SC2016
   mirror=$(apt-get indextargets --format '$(SITE)' | grep '/debian$' | sort -u | head -n 1 || true)
   [[ -n $mirror ]] || { echo "real-mysql: apt names no Debian mirror here" >&2; exit 1; }
   for ((try = 1; ; try++)); do
