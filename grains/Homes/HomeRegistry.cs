@@ -10,6 +10,7 @@ namespace Banking.Homes;
 internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
 {
     private readonly Dictionary<string, Home> homes;
+    private int disposed;
 
     public HomeRegistry(IOptions<HomesOptions> options, IOptions<SiloOptions> silo, HomeInstruments instruments, ILoggerFactory loggers) =>
         homes = options.Value.Homes.ToDictionary(
@@ -36,6 +37,11 @@ internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref disposed, 1) != 0)
+        {
+            return; // the container knows it as itself and as a hosted service
+        }
+
         foreach (var home in homes.Values)
         {
             await home.DisposeAsync();

@@ -4,9 +4,9 @@ using MySqlConnector;
 namespace Banking.Homes;
 
 /// <summary>Several statements sent in one round trip. Text is made of constants only; every value is a parameter.</summary>
-internal sealed class SqlBatch : IDisposable
+internal sealed class SqlBatch(int timeoutSeconds = EngineLimits.SqlTimeoutSeconds) : IDisposable
 {
-    private readonly MySqlCommand command = new() { CommandTimeout = EngineLimits.SqlTimeoutSeconds };
+    private readonly MySqlCommand command = new() { CommandTimeout = timeoutSeconds };
     private readonly StringBuilder sql = new(512);
 
     public SqlBatch Add(string text)

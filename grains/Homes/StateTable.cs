@@ -27,8 +27,8 @@ internal abstract class StateTable
         var updates = string.Join(", ", columns.Skip(1).Select(column => $"{column} = VALUES({column})"));
 
         RowPlaceholders = placeholders;
-        SelectVersions = $"SELECT {keyColumn}, version, fence, operation_id FROM {name} WHERE {keyColumn} IN ";
-        SelectRows = $"SELECT {list} FROM {name} WHERE {keyColumn} IN ";
+        SelectVersions = $"SELECT {keyColumn}, version, fence, operation_id FROM {name} FORCE INDEX (PRIMARY) WHERE {keyColumn} IN ";
+        SelectRows = $"SELECT {list} FROM {name} FORCE INDEX (PRIMARY) WHERE {keyColumn} IN ";
         InsertRows = $"INSERT INTO {name} ({list}) VALUES ";
         OnDuplicateUpdate = $" ON DUPLICATE KEY UPDATE {updates}";
         BumpFences = $"UPDATE {name} SET fence = fence + 1 WHERE {keyColumn} IN ";
