@@ -357,8 +357,8 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
     private static void AppendStores(SqlBatch sql, List<StoreOperation> stores)
     {
-        Append(Statements.DeletePending, stores.SelectMany(store => store.RemovedPending.Select(sequence => (store.Key, sequence))));
-        Append(Statements.CancelTransfers, stores.SelectMany(store => store.Ledger.CancelledTransfers));
+        Append(Statements.DeletePending, "state_key", "sequence", [.. stores.SelectMany(store => store.RemovedPending.Select(sequence => (store.Key, sequence)))]);
+        Append(Statements.CancelTransfers, "source", "number", [.. stores.SelectMany(store => store.Ledger.CancelledTransfers)]);
         foreach (var table in stores.GroupBy(store => store.Table))
         {
             AppendRows(table.Key.InsertRows, [.. table.Where(store => store.ExpectsAbsent).Select(store => store.Row)], table.Key.ColumnCount);
@@ -368,7 +368,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         AppendRows(Statements.InsertPending, [.. stores.SelectMany(store => store.NewPending)], Statements.PendingColumns);
         AppendRows(Statements.InsertPostings, [.. stores.SelectMany(store => store.Ledger.Postings)], Statements.PostingColumns);
         AppendRows(Statements.InsertTransfers, [.. stores.SelectMany(store => store.Ledger.NewTransfers)], Statements.TransferColumns);
-        Append(Statements.PostTransfers, stores.SelectMany(store => store.Ledger.PostedTransfers));
+        Append(Statements.PostTransfers, "source", "number", [.. stores.SelectMany(store => store.Ledger.PostedTransfers)]);
 
         void AppendRows(string statement, List<object?[]> rows, int columns, string tail = "")
         {
@@ -378,11 +378,11 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             }
         }
 
-        void Append(string statement, IEnumerable<(string, long)> pairs)
+        void Append(string statement, string keyColumn, string numberColumn, List<(string, long)> pairs)
         {
-            if (pairs.Any())
+            if (pairs.Count > 0)
             {
-                sql.Add(statement).AddPairs(pairs).End();
+                sql.Add(statement).AddPairs(keyColumn, numberColumn, pairs).End();
             }
         }
     }

@@ -50,13 +50,17 @@ internal sealed class SqlBatch(int timeoutSeconds = EngineLimits.SqlTimeoutSecon
         return this;
     }
 
-    /// <summary>Appends <c>(?, ?), (?, ?))</c>, for a row constructor behind an open IN parenthesis.</summary>
-    public SqlBatch AddPairs(IEnumerable<(string Key, long Number)> pairs)
+    /// <summary>
+    /// Appends <c>(a = ? AND b = ?) OR …</c> in parentheses. Not a row constructor: with a single tuple MariaDB 10.11 scans the
+    /// whole table for UPDATE and DELETE … WHERE (a, b) IN ((?, ?)).
+    /// </summary>
+    public SqlBatch AddPairs(string keyColumn, string numberColumn, IReadOnlyCollection<(string Key, long Number)> pairs)
     {
+        sql.Append('(');
         var first = true;
         foreach (var (key, number) in pairs)
         {
-            sql.Append(first ? "(?, ?)" : ", (?, ?)");
+            sql.Append(first ? "(" : " OR (").Append(keyColumn).Append(" = ? AND ").Append(numberColumn).Append(" = ?)");
             first = false;
             Bind(key);
             Bind(number);

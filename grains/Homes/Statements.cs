@@ -19,7 +19,7 @@ internal static class Statements
 
     public const int PendingColumns = 6;
 
-    public const string DeletePending = "DELETE FROM pending_state WHERE (state_key, sequence) IN (";
+    public const string DeletePending = "DELETE FROM pending_state WHERE ";
 
     public const string SelectPending =
         "SELECT state_key, sequence, transaction_id, transaction_time, manager, state FROM pending_state WHERE state_key IN ";
@@ -43,9 +43,9 @@ internal static class Statements
 
     public const string SelectTransfers = $"SELECT {TransferColumnList} FROM transfer WHERE id IN ";
 
-    public const string PostTransfers = "UPDATE transfer SET status = 'posted' WHERE status = 'prepared' AND (source, number) IN (";
+    public const string PostTransfers = "UPDATE transfer SET status = 'posted' WHERE status = 'prepared' AND ";
 
-    public const string CancelTransfers = "DELETE FROM transfer WHERE status = 'prepared' AND (source, number) IN (";
+    public const string CancelTransfers = "DELETE FROM transfer WHERE status = 'prepared' AND ";
 
     public const string Mark = "INSERT INTO writer_mark (writer, mark) VALUES (?, 1) ON DUPLICATE KEY UPDATE mark = mark + 1";
 

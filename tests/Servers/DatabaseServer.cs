@@ -62,7 +62,7 @@ internal sealed class DatabaseServer : IAsyncDisposable
     {
         string[] common =
         [
-            "--no-defaults", $"--datadir={Path.Combine(folder, "data")}", $"--socket={Path.Combine(folder, "s.sock")}", $"--pid-file={Path.Combine(folder, "pid")}",
+            "--no-defaults", $"--datadir={Path.Combine(folder, "data")}", $"--tmpdir={folder}", $"--socket={Path.Combine(folder, "s.sock")}", $"--pid-file={Path.Combine(folder, "pid")}",
             $"--port={Port}", "--bind-address=127.0.0.1", "--skip-name-resolve", $"--init-file={Path.Combine(folder, "init.sql")}",
             "--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1", "--transaction-isolation=READ-COMMITTED", "--max-connections=300",
             "--innodb-buffer-pool-size=128M", "--character-set-server=utf8mb4", "--default-time-zone=+00:00",
@@ -162,6 +162,7 @@ internal sealed class DatabaseServer : IAsyncDisposable
     {
         // A shell redirects the output to a file, so that no pipe of ours can fill up, and becomes the server by exec.
         var start = new ProcessStartInfo("/bin/sh") { RedirectStandardInput = true };
+        start.Environment["TMPDIR"] = folder; // a MariaDB that starts deletes temporary tables of others in a shared folder
         start.ArgumentList.Add("-c");
         start.ArgumentList.Add("exec \"$0\" \"$@\" >>" + Path.Combine(folder, "log") + " 2>&1 </dev/null");
         start.ArgumentList.Add(program);

@@ -16,7 +16,13 @@ public sealed class LoadTests
             accounts.AddRange(await Task.WhenAll(Enumerable.Range(i, 50).Select(n => bank.OpenAsync(n % 2 == 0 ? "A" : "B", AccountKind.Customer, overdraftMinor: 1_000_000))));
         }
 
-        foreach (var (name, seconds, callers) in new[] { ("warm", 8, 256), ("uniform", 10, 256), ("hot", 10, 64), ("hot-customer", 10, 64), ("one", 4, 1) })
+        long batches = 0, ops = 0; double secs = 0;
+        using var listener = new System.Diagnostics.Metrics.MeterListener();
+        listener.InstrumentPublished = (i, l) => { if (i.Meter.Name == "Banking.Homes") { l.EnableMeasurementEvents(i); } };
+        listener.SetMeasurementEventCallback<int>((i, v, t, s) => { if (i.Name.EndsWith("size")) { Interlocked.Increment(ref batches); Interlocked.Add(ref ops, v); } });
+        listener.SetMeasurementEventCallback<double>((i, v, t, s) => { if (i.Name.EndsWith("duration")) { lock (listener) { secs += v; } } });
+        listener.Start();
+        foreach (var (name, seconds, callers) in new[] { ("warm", 15, 256), ("uniform", 15, 256), ("uniform2", 10, 256), ("hot", 10, 64), ("hot-customer", 10, 64), ("one", 4, 1) })
         {
             var count = 0;
             var bad = new Dictionary<string, int>();
@@ -37,6 +43,8 @@ public sealed class LoadTests
                     else { lock (bad) { var k = outcome.Refusal?.Code.ToString() ?? "pending"; bad[k] = bad.GetValueOrDefault(k) + 1; } }
                 }
             }));
+            var cpu = Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds;
+            Console.WriteLine($"batches {batches} size {(double)ops / batches:F1} ms {secs * 1000 / batches:F2} cpu {cpu:F1}"); batches = 0; ops = 0; secs = 0;
             Console.WriteLine($"LOAD {name}: {count / watch.Elapsed.TotalSeconds:F0}/s bad {string.Join(",", bad)}");
         }
     }
