@@ -80,6 +80,18 @@ internal sealed class Bank : IAsyncDisposable
         return silo;
     }
 
+    /// <summary>Proves the ledger from SQL. A test clock that runs fast keeps the wait for half-seen transfers short.</summary>
+    public Task<LedgerVerifier.Report> VerifyAsync(TimeProvider? time = null) =>
+        new LedgerVerifier(
+            new Dictionary<string, string> { ["A"] = A.Runtime("bank_home"), ["B"] = B.Runtime("bank_home") }, time ?? TimeProvider.System).RunAsync();
+
+    /// <summary>The account as its grain shows it.</summary>
+    public async Task<Account> GetAsync(AccountNumber number, int through = 0) =>
+        await silos[through].Services.GetRequiredService<IGrainFactory>().GetGrain<IAccountGrain>(number.Text).GetAccount()
+        ?? throw new InvalidOperationException($"There is no account {number}.");
+
+    public DatabaseServer ServerOf(AccountNumber number) => number.Home == "A" ? A : B;
+
     /// <summary>Opens an account and fails the test if that is refused.</summary>
     public async Task<AccountNumber> OpenAsync(string home, AccountKind kind, string holder = "holder", string currency = "EUR", long overdraftMinor = 0)
     {
