@@ -47,7 +47,7 @@ internal sealed class Bank(IClusterClient grains, ClusterLink link, TimeProvider
             answer?.Ignore();
             // No connection before and none since: the request never left this process.
             throw !isOpen && link.Openings == openings
-                ? new HomeUnavailableException("No silo can be reached.", exception)
+                ? new HomeUnavailableException("No silo can be reached.")
                 : new NoAnswerException(exception);
         }
     }

@@ -60,7 +60,7 @@ public sealed record HomeHealth([property: Id(0)] bool Configured, [property: Id
 public sealed class HomeUnavailableException : Exception
 {
     /// <summary>Says which home and why.</summary>
-    public HomeUnavailableException(string message, Exception? innerException = null) : base(message, innerException)
+    public HomeUnavailableException(string message) : base(message)
     {
     }
 }

@@ -74,7 +74,7 @@ internal sealed partial class Home : IAsyncDisposable
         catch (MySqlException exception)
         {
             ReportFailure(exception.Message);
-            throw new HomeUnavailableException($"Home {Name} cannot be reached: {exception.Message}", exception);
+            throw new HomeUnavailableException($"Home {Name} cannot be reached: {exception.Message}");
         }
     }
 

@@ -49,11 +49,11 @@ internal sealed class HomeReader : IAsyncDisposable
     {
         if (!home.IsAvailable)
         {
-            query.Fail($"Home {home.Name} is not available: {home.Reason}", null);
+            query.Fail($"Home {home.Name} is not available: {home.Reason}");
         }
         else if (!queue.Writer.TryWrite(query))
         {
-            query.Fail($"Home {home.Name} has {EngineLimits.QueueMax} look-ups queued, or is stopping.", null);
+            query.Fail($"Home {home.Name} has {EngineLimits.QueueMax} look-ups queued, or is stopping.");
         }
 
         return query.Completion.Task;
@@ -79,7 +79,7 @@ internal sealed class HomeReader : IAsyncDisposable
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
                 home.ReportFailure(exception.Message);
-                batch.ForEach(query => query.Fail($"Home {home.Name} did not answer a look-up: {exception.Message}", exception));
+                batch.ForEach(query => query.Fail($"Home {home.Name} did not answer a look-up: {exception.Message}"));
                 if (connection is not null)
                 {
                     await connection.DisposeAsync();
@@ -134,7 +134,7 @@ internal sealed class HomeReader : IAsyncDisposable
 
         public TaskCompletionSource Completion { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        public void Fail(string message, Exception? cause) => Completion.TrySetException(new HomeUnavailableException(message, cause));
+        public void Fail(string message) => Completion.TrySetException(new HomeUnavailableException(message));
     }
 }
 

@@ -12,4 +12,7 @@ internal sealed partial class HomeWriter
 
     [LoggerMessage(1103, LogLevel.Warning, "Home {Home}: attempt {Attempt} to look up a commit failed: {Message}")]
     private partial void LogResolveFailed(string home, int attempt, string message);
+
+    [LoggerMessage(1104, LogLevel.Warning, "Home {Home}: deferred metadata was not written: {Message}")]
+    private partial void LogFlushFailed(string home, string message);
 }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using MySqlConnector;
+using Orleans.Storage;
 
 namespace Banking.Homes;
 
@@ -70,7 +71,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
         if (waiting.Flush is not null)
         {
-            _ = Enqueue(waiting.Flush);
+            _ = FlushAsync(waiting.Flush);
         }
 
         var load = new LoadOperation(table, key);
@@ -131,19 +132,48 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         {
             while (await timer.WaitForNextTickAsync(stopping.Token))
             {
+                if (!home.IsAvailable)
+                {
+                    continue; // what waits keeps waiting; nobody else would collect these commit records
+                }
+
                 lock (deferred)
                 {
                     due.AddRange(deferred.Values.Where(waiting => Stopwatch.GetElapsedTime(waiting.Since) >= EngineLimits.DeferMax).Select(waiting => waiting.Flush));
                     due.ForEach(flush => deferred.Remove(flush.Key));
                 }
 
-                due.ForEach(flush => _ = Enqueue(flush));
+                due.ForEach(flush => _ = FlushAsync(flush));
                 due.Clear();
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
             // Stopping: DisposeAsync writes what is left.
+        }
+    }
+
+    /// <summary>
+    /// Writes one flush. If the home did not answer it waits again: the activation believes that it is written, so nothing
+    /// else would ever write it. A conflict means that somebody newer owns the row; then the guard is set and that is all.
+    /// </summary>
+    private async Task FlushAsync(StoreOperation flush)
+    {
+        try
+        {
+            await Enqueue(flush);
+        }
+        catch (HomeUnavailableException)
+        {
+            lock (deferred)
+            {
+                deferred.TryAdd(flush.Key, (flush.Again(), Stopwatch.GetTimestamp()));
+            }
+        }
+        catch (Exception exception) when (exception is InconsistentStateException or InvalidOperationException)
+        {
+            flush.OnFlushFailed?.Invoke();
+            LogFlushFailed(home.Name, exception.Message);
         }
     }
 
@@ -209,7 +239,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         catch (Exception exception) when (exception is MySqlException or OperationCanceledException or TimeoutException)
         {
             home.ReportFailure(exception.Message);
-            FailAll(batch, FailureKind.Unavailable, $"Home {home.Name} cannot be reached: {exception.Message}", exception);
+            FailAll(batch, FailureKind.Unavailable, $"Home {home.Name} cannot be reached: {exception.Message}");
             return null;
         }
 
@@ -254,7 +284,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             }
             else
             {
-                FailAll(members, FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}", exception);
+                FailAll(members, FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}");
             }
 
             return null;
@@ -472,7 +502,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             }
             else
             {
-                operation.Fail(FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}", exception);
+                operation.Fail(FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}");
             }
         }
         finally
@@ -503,7 +533,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
                 again.ForEach(member => member.Succeed());
                 foreach (var lost in members.Except(landed).Except(again).OfType<StoreOperation>())
                 {
-                    lost.Fail(FailureKind.Conflict, $"Expected {Describe(lost)} after a lost connection, found another. Another activation owns the row.", cause);
+                    lost.Fail(FailureKind.Conflict, $"Expected {Describe(lost)} after a lost connection, found another. Another activation owns the row.");
                 }
 
                 return;
@@ -516,7 +546,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
 
         // Not a conflict: the write may have landed. The guard of each instance makes it load before it writes again.
-        FailAll(members, FailureKind.Unavailable, $"Home {home.Name} lost the connection while committing, and did not say in {EngineLimits.ResolveAttemptsMax} attempts what became of it.", cause);
+        FailAll(members, FailureKind.Unavailable, $"Home {home.Name} lost the connection while committing, and did not say in {EngineLimits.ResolveAttemptsMax} attempts what became of it: {cause.Message}");
     }
 
     /// <summary>Always rolls back before anything else: after a lock time-out the server has undone only the one statement.</summary>
@@ -534,7 +564,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             MySqlErrorCode.LockWaitTimeout or MySqlErrorCode.LockDeadlock => (FailureKind.Unavailable, "the row is locked by somebody else"),
             _ => (FailureKind.Refused, "the server refused the write"),
         };
-        operation.Fail(kind, $"{what} ({operation.Table.Name} {operation.Key}): {exception.Message}", exception);
+        operation.Fail(kind, $"{what} ({operation.Table.Name} {operation.Key}): {exception.Message}");
     }
 
     /// <summary>
@@ -547,8 +577,8 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         (MySqlErrorCode)3819 or (MySqlErrorCode)4025 or // CHECK violated: MySQL, MariaDB
         MySqlErrorCode.TableAccessDenied or MySqlErrorCode.ColumnAccessDenied or MySqlErrorCode.NoSuchTable or MySqlErrorCode.ParseError;
 
-    private static void FailAll(List<HomeOperation> members, FailureKind kind, string message, Exception cause) =>
-        members.ForEach(member => member.Fail(kind, message, cause));
+    private static void FailAll(List<HomeOperation> members, FailureKind kind, string message) =>
+        members.ForEach(member => member.Fail(kind, message));
 
     private static string Describe(StoreOperation store) => store.ExpectsAbsent
         ? $"no row for {store.Key}"

@@ -95,7 +95,7 @@ internal static class LedgerQueries
         catch (MySqlException exception)
         {
             home.ReportFailure(exception.Message);
-            throw new HomeUnavailableException($"Home {home.Name} could not tell whether {manager.GrainKey} committed {transactionId}: {exception.Message}", exception);
+            throw new HomeUnavailableException($"Home {home.Name} could not tell whether {manager.GrainKey} committed {transactionId}: {exception.Message}");
         }
     }
 
@@ -170,7 +170,7 @@ internal static class LedgerQueries
         catch (MySqlException exception)
         {
             home.ReportFailure(exception.Message);
-            throw new HomeUnavailableException($"Home {home.Name} did not answer: {exception.Message}", exception);
+            throw new HomeUnavailableException($"Home {home.Name} did not answer: {exception.Message}");
         }
     }
 }

@@ -33,11 +33,12 @@ internal abstract class HomeOperation(StateTable table, string key)
 
     public virtual void Succeed() => completion.TrySetResult();
 
-    public virtual void Fail(FailureKind kind, string message, Exception? cause = null) => completion.TrySetException(kind switch
+    /// <summary>The exception may cross silos, so it carries text and no exception of the driver, which has no serializer.</summary>
+    public virtual void Fail(FailureKind kind, string message) => completion.TrySetException(kind switch
     {
-        FailureKind.Conflict => new InconsistentStateException(message, Key, "", cause),
-        FailureKind.Unavailable => new HomeUnavailableException(message, cause),
-        _ => new InvalidOperationException(message, cause),
+        FailureKind.Conflict => new InconsistentStateException(message, Key, ""),
+        FailureKind.Unavailable => new HomeUnavailableException(message),
+        _ => new InvalidOperationException(message),
     });
 }
 
@@ -70,15 +71,8 @@ internal sealed class StoreOperation(StateTable table, string key, object?[] row
 
     public override int Bytes { get; } = 512 + (row.Sum(value => (value as string)?.Length ?? 0) * 2);
 
-    public override void Fail(FailureKind kind, string message, Exception? cause = null)
-    {
-        OnFlushFailed?.Invoke();
-        base.Fail(kind, message, cause);
-        if (IsFlush)
-        {
-            _ = Completion.Exception; // observed: nobody awaits a flush, its failure is told by OnFlushFailed
-        }
-    }
+    /// <summary>The same flush to be tried again; an operation completes only once.</summary>
+    public StoreOperation Again() => new(Table, Key, Row, ExpectedVersion, ExpectedFence, OperationId) { IsFlush = IsFlush, OnFlushFailed = OnFlushFailed };
 
     public bool IsExpected(RowVersion found) => found.Version == ExpectedVersion && found.Fence == ExpectedFence;
 

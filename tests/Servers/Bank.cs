@@ -71,6 +71,7 @@ internal sealed class Bank : IAsyncDisposable
                 ["Silo:Port"] = $"{DatabaseServer.FreePort()}",
                 ["Silo:GatewayPort"] = $"{DatabaseServer.FreePort()}",
                 ["Serilog:MinimumLevel:Default"] = "Warning",
+                ["Serilog:MinimumLevel:Override:Orleans.Transactions"] = Environment.GetEnvironmentVariable("BANK_TEST_TX_LEVEL") ?? "Error",
                 ["Serilog:MinimumLevel:Override:Orleans"] = Environment.GetEnvironmentVariable("BANK_TEST_ORLEANS_LEVEL") ?? "Error",
             });
             configure?.Invoke(builder);

@@ -1,0 +1,96 @@
+using System.Diagnostics;
+using Banking.Tests.Servers;
+using Banking.Tests.Transfers;
+
+namespace Banking.Tests.Homes;
+
+/// <summary>A home is killed under load and comes back: the other home goes on, nothing is lost, nothing stays in doubt.</summary>
+public sealed class OutageTests
+{
+    private const int Senders = 32;
+
+    [Fact]
+    public async Task AHomeThatDiesAndComesBackLosesNothingAndStopsOnlyItself()
+    {
+        await using var bank = await Bank.StartAsync(silos: 2);
+        var accounts = await Task.WhenAll(Enumerable.Range(0, 60).Select(index => bank.OpenAsync(index % 2 == 0 ? "A" : "B", AccountKind.Customer, overdraftMinor: 1_000_000_00)));
+        var inA = await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => bank.OpenAsync("A", AccountKind.Customer, overdraftMinor: 1_000_000_00)));
+
+        var clock = Stopwatch.StartNew();
+        var (down, up, end) = (TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(9), TimeSpan.FromSeconds(12));
+        var outcomes = new System.Collections.Concurrent.ConcurrentBag<(string Key, AccountNumber From, AccountNumber To, TransferOutcome Outcome)>();
+        var (healthyTried, healthyPosted) = (0, 0);
+        var load = Task.WhenAll(Enumerable.Range(0, Senders).Select(async sender =>
+        {
+            var random = new Random(sender);
+            while (clock.Elapsed < end)
+            {
+                var isHealthy = sender % 2 == 0;
+                var pool = isHealthy ? inA : accounts;
+                var (from, to) = (pool[random.Next(pool.Length)], pool[random.Next(pool.Length)]);
+                if (from == to)
+                {
+                    continue;
+                }
+
+                var key = Guid.NewGuid().ToString("N");
+                var isDown = clock.Elapsed > down && clock.Elapsed < up;
+                var outcome = await bank.TransferAsync(from, to, random.Next(1, 100), key, through: sender % 2);
+                outcomes.Add((key, from, to, outcome));
+                if (isHealthy && isDown)
+                {
+                    Interlocked.Increment(ref healthyTried);
+                    Interlocked.Add(ref healthyPosted, outcome.Status == TransferStatus.Posted ? 1 : 0);
+                }
+            }
+        }));
+
+        await Task.Delay(down - clock.Elapsed);
+        await bank.B.KillAsync();
+        await Task.Delay(up - clock.Elapsed);
+        await bank.B.StartAsync();
+        var back = Stopwatch.StartNew();
+        await load;
+
+        Console.WriteLine($"PIDS {bank.A.ProcessId} {bank.B.ProcessId} {bank.System.ProcessId}");
+        for (var second = 0; second < 15; second++)
+        {
+            foreach (var server in (DatabaseServer[])[bank.A, bank.B])
+            {
+                var text = await server.QueryAsync("bank_home", "SELECT CONCAT(COUNT(*), ' pending ', IFNULL(MIN(state_key), ''), ' ', IFNULL(MIN(manager), ''), (SELECT CONCAT(' unsettled ', COUNT(*), ' ', IFNULL(MIN(number),''), ' ', LEFT(IFNULL(MIN(commit_records), ''), 60), ' #', IFNULL(MIN(CASE WHEN commit_records IS NULL THEN number END), '')) FROM account WHERE unsettled_since IS NOT NULL)) FROM pending_state");
+                Console.WriteLine($"T+{back.Elapsed.TotalSeconds:F1} {server.Port} {text}");
+            }
+            await Task.Delay(1000);
+        }
+        // Every order ends in one outcome, and the one that was given stays.
+        var final = await Task.WhenAll(outcomes.Select(async sent =>
+        {
+            var outcome = await Retry.UntilTakenAsync(key => bank.Grains.GetGrain<ITransferGrain>(sent.From.Text)
+                .Transfer(new TransferOrder(key, sent.To, sent.Outcome.Receipt?.Amount ?? new Money(1, Currency.Parse("EUR")), "tests")), sent.Key);
+            return (sent, outcome);
+        }));
+        Assert.All(final.Where(pair => pair.sent.Outcome.Status == TransferStatus.Posted), pair => Assert.Equal(TransferStatus.Posted, pair.outcome.Status));
+        await UntilSettledAsync(bank);
+        Console.WriteLine($"OUTAGE {outcomes.Count} sent, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Posted)} posted, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Pending)} pending, {string.Join(", ", outcomes.Where(s => s.Outcome.Refusal is not null).GroupBy(s => s.Outcome.Refusal!.Code).Select(g => $"{g.Key} {g.Count()}"))}; healthy {healthyPosted}/{healthyTried}; settled {back.Elapsed.TotalSeconds:F1} s after the home was back");
+        var report = await bank.VerifyAsync();
+        Assert.Empty(report.Breaches);
+        Assert.InRange(healthyPosted, healthyTried * 0.9, healthyTried);
+        Assert.True(healthyTried > 20, $"{healthyTried} transfers of the healthy home while the other was down");
+    }
+
+    private static async Task UntilSettledAsync(Bank bank)
+    {
+        for (var attempt = 0; attempt < 200; attempt++)
+        {
+            var report = await bank.VerifyAsync();
+            if (report is { PendingStates: 0, UnsettledAccounts: 0 })
+            {
+                return;
+            }
+
+            await Task.Delay(100);
+        }
+
+        Assert.Fail("Something stayed unsettled for 20 s.");
+    }
+}
