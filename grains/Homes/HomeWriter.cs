@@ -155,7 +155,8 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
     /// <summary>
     /// Writes one flush. If the home did not answer it waits again: the activation believes that it is written, so nothing
-    /// else would ever write it. A conflict means that somebody newer owns the row; then the guard is set and that is all.
+    /// else would ever write it. A conflict means that a newer write or load of the row was there first: nothing is lost, since
+    /// a flush leaves the version alone, and a stale activation finds out by its own next call.
     /// </summary>
     private async Task FlushAsync(StoreOperation flush)
     {
@@ -172,7 +173,6 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
         catch (Exception exception) when (exception is InconsistentStateException or InvalidOperationException)
         {
-            flush.OnFlushFailed?.Invoke();
             LogFlushFailed(home.Name, exception.Message);
         }
     }

@@ -66,13 +66,10 @@ internal sealed class StoreOperation(StateTable table, string key, object?[] row
 
     public LedgerChange Ledger { get; init; } = LedgerChange.None;
 
-    /// <summary>Told when a flush failed (rule 3.9: a failed flush sets the guard).</summary>
-    public Action? OnFlushFailed { get; init; }
-
     public override int Bytes { get; } = 512 + (row.Sum(value => (value as string)?.Length ?? 0) * 2);
 
     /// <summary>The same flush to be tried again; an operation completes only once.</summary>
-    public StoreOperation Again() => new(Table, Key, Row, ExpectedVersion, ExpectedFence, OperationId) { IsFlush = IsFlush, OnFlushFailed = OnFlushFailed };
+    public StoreOperation Again() => new(Table, Key, Row, ExpectedVersion, ExpectedFence, OperationId) { IsFlush = IsFlush };
 
     public bool IsExpected(RowVersion found) => found.Version == ExpectedVersion && found.Fence == ExpectedFence;
 

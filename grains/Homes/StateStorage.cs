@@ -12,7 +12,7 @@ namespace Banking.Homes;
 /// Store: guard → serialize everything → one write of the row with pending states and ledger rows → on success the mirror
 /// moves on, in one turn. Load: fence, read, mirror. Rules are those of docs/engine.md, section 3.
 /// </remarks>
-internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateTable<TState> table, string key, IGrainFactory grains, Action<TState, long, bool>? durable = null)
+internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateTable<TState> table, string key, IGrainFactory grains, Action deactivate, Action<TState, long, bool>? durable = null)
     : ITransactionalStateStorage<TState> where TState : class, new()
 {
     /// <summary>How many recent postings of a manager are searched for a transaction before the cancel is refused.</summary>
@@ -23,7 +23,6 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
     /// <summary>The mirror; null while the guard holds (3.1): nothing may be stored until a Load has succeeded.</summary>
     private StateRow<TState>? row;
     private bool loading, storing, poisoned;
-    private volatile bool flushFailed;
     private long readStampTicks;
 
     /// <inheritdoc/>
@@ -36,7 +35,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
             throw new InvalidOperationException($"Expected one Load of {key} at a time, a second one came.");
         }
 
-        (loading, row, flushFailed) = (true, null, false);
+        (loading, row) = (true, null);
         try
         {
             var loaded = Read(await home.Writer.LoadAsync(table, key));
@@ -52,7 +51,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         }
         catch (InconsistentStateException)
         {
-            poisoned = true;
+            Poison();
             throw;
         }
         finally
@@ -92,7 +91,11 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         catch (Exception exception)
         {
             row = null;
-            poisoned |= exception is InconsistentStateException; // 3.7: else the loser would fence the winner, and so on
+            if (exception is InconsistentStateException)
+            {
+                Poison();
+            }
+
             throw;
         }
         finally
@@ -105,7 +108,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
     private StateRow<TState> Guard(string? expectedETag)
     {
         ThrowIfPoisoned();
-        if (row is null || storing || flushFailed)
+        if (row is null || storing)
         {
             throw new InvalidOperationException($"Expected a successful Load of {key} before this Store: the last one failed, or something is under way.");
         }
@@ -117,6 +120,13 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         }
 
         return row;
+    }
+
+    /// <summary>3.7: for good, else the loser would fence the winner, and so on. The activation goes; a new one loads.</summary>
+    private void Poison()
+    {
+        poisoned = true;
+        deactivate();
     }
 
     private void ThrowIfPoisoned()
@@ -183,7 +193,6 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         return new StoreOperation(table, key, values, before.Version, before.Fence, operationId)
         {
             IsFlush = isFlush,
-            OnFlushFailed = isFlush ? () => flushFailed = true : null,
             RemovedPending = [.. before.Pending.Where(pending => !after.Pending.Contains(pending)).Select(pending => pending.Sequence)],
             NewPending = [.. after.Pending.Where(pending => !before.Pending.Contains(pending)).Select(Row)],
             Ledger = ledger,
@@ -265,12 +274,13 @@ internal sealed class StateStorageFactory(HomeRegistry homes, IGrainFactory grai
     {
         var grainKey = context.GrainId.Key.ToString()!;
         var home = homes.OfKey(grainKey);
+        void Deactivate() => context.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationError, "Another activation owns the state."));
         if (typeof(TState) == typeof(Accounts.AccountState))
         {
             var view = (Accounts.DurableAccount)context.ActivationServices.GetService(typeof(Accounts.DurableAccount))!;
-            return (ITransactionalStateStorage<TState>)(object)new StateStorage<Accounts.AccountState>(home, homes, AccountTable.Instance, grainKey, grains, view.BecameDurable);
+            return (ITransactionalStateStorage<TState>)(object)new StateStorage<Accounts.AccountState>(home, homes, AccountTable.Instance, grainKey, grains, Deactivate, view.BecameDurable);
         }
 
-        return new StateStorage<TState>(home, homes, GrainStateTable<TState>.Instance, $"{stateName}/{grainKey}", grains);
+        return new StateStorage<TState>(home, homes, GrainStateTable<TState>.Instance, $"{stateName}/{grainKey}", grains, Deactivate);
     }
 }

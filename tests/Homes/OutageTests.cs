@@ -53,15 +53,8 @@ public sealed class OutageTests
         await load;
 
         Console.WriteLine($"PIDS {bank.A.ProcessId} {bank.B.ProcessId} {bank.System.ProcessId}");
-        for (var second = 0; second < 15; second++)
-        {
-            foreach (var server in (DatabaseServer[])[bank.A, bank.B])
-            {
-                var text = await server.QueryAsync("bank_home", "SELECT CONCAT(COUNT(*), ' pending ', IFNULL(MIN(state_key), ''), ' ', IFNULL(MIN(manager), ''), (SELECT CONCAT(' unsettled ', COUNT(*), ' ', IFNULL(MIN(number),''), ' ', LEFT(IFNULL(MIN(commit_records), ''), 60), ' #', IFNULL(MIN(CASE WHEN commit_records IS NULL THEN number END), '')) FROM account WHERE unsettled_since IS NOT NULL)) FROM pending_state");
-                Console.WriteLine($"T+{back.Elapsed.TotalSeconds:F1} {server.Port} {text}");
-            }
-            await Task.Delay(1000);
-        }
+        await UntilSettledAsync(bank);
+        var settled = back.Elapsed;
         // Every order ends in one outcome, and the one that was given stays.
         var final = await Task.WhenAll(outcomes.Select(async sent =>
         {
@@ -70,8 +63,7 @@ public sealed class OutageTests
             return (sent, outcome);
         }));
         Assert.All(final.Where(pair => pair.sent.Outcome.Status == TransferStatus.Posted), pair => Assert.Equal(TransferStatus.Posted, pair.outcome.Status));
-        await UntilSettledAsync(bank);
-        Console.WriteLine($"OUTAGE {outcomes.Count} sent, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Posted)} posted, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Pending)} pending, {string.Join(", ", outcomes.Where(s => s.Outcome.Refusal is not null).GroupBy(s => s.Outcome.Refusal!.Code).Select(g => $"{g.Key} {g.Count()}"))}; healthy {healthyPosted}/{healthyTried}; settled {back.Elapsed.TotalSeconds:F1} s after the home was back");
+        Console.WriteLine($"OUTAGE {outcomes.Count} sent, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Posted)} posted, {outcomes.Count(sent => sent.Outcome.Status == TransferStatus.Pending)} pending, {string.Join(", ", outcomes.Where(s => s.Outcome.Refusal is not null).GroupBy(s => s.Outcome.Refusal!.Code).Select(g => $"{g.Key} {g.Count()}"))}; healthy {healthyPosted}/{healthyTried}; settled {settled.TotalSeconds:F1} s after the home was back");
         var report = await bank.VerifyAsync();
         Assert.Empty(report.Breaches);
         Assert.InRange(healthyPosted, healthyTried * 0.9, healthyTried);
@@ -89,6 +81,11 @@ public sealed class OutageTests
             }
 
             await Task.Delay(100);
+        }
+
+        foreach (var server in (DatabaseServer[])[bank.A, bank.B])
+        {
+            Console.WriteLine(await server.QueryAsync("bank_home", "SELECT CONCAT(IFNULL((SELECT GROUP_CONCAT(CONCAT(state_key, ' #', sequence, ' ', HEX(transaction_id), ' ', IFNULL(manager, '')) SEPARATOR '\n') FROM pending_state), ''), '\nrecords ', IFNULL((SELECT GROUP_CONCAT(CONCAT(number, ' ', IFNULL(commit_records, '')) SEPARATOR '\n') FROM account WHERE unsettled_since IS NOT NULL), ''))"));
         }
 
         Assert.Fail("Something stayed unsettled for 20 s.");
