@@ -172,8 +172,9 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                     await SettleAsync(id, order, found.Ticket, payee: null);
                     pause = default;
                 }
-                else if (found.Record is null && source == order.To)
+                else if (found.Record is null && (source == order.To || !homes.TryGet(order.To.Home, out _)))
                 {
+                    // No transaction can be run: refused without one.
                     await SettleAsync(id, order, found.Ticket, await FactsAsync(order.To));
                     pause = default;
                 }

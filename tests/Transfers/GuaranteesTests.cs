@@ -1,11 +1,8 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
-using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
-using Banking.ClientApi;
-using Banking.ClientApi.Access;
 using Banking.Tests.Servers;
 
 namespace Banking.Tests.Transfers;
@@ -20,37 +17,21 @@ public sealed class GuaranteesTests : IAsyncLifetime
 
     private readonly ConcurrentDictionary<string, Sent> answers = new();
     private Bank bank = null!;
-    private Microsoft.AspNetCore.Builder.WebApplication frontDoor = null!;
+    private FrontDoorServer frontDoor = null!;
     private HttpClient http = null!;
-    private string keyFile = "";
 
     public async ValueTask InitializeAsync()
     {
         bank = await Bank.StartAsync(silos: 2);
-        keyFile = Path.Combine(Path.GetTempPath(), $"bank-{Guid.NewGuid():N}.pem");
-        DevelopmentKey.Write(keyFile);
-        frontDoor = FrontDoor.Build(
-        [
-            "--environment", "Development", "--urls", "http://127.0.0.1:0", "--ConnectionStrings:System", bank.Settings["ConnectionStrings:System"],
-            "--Jwt:DevelopmentKeyFile", keyFile, "--RateLimits:PerClientPerSecond", "0", "--RateLimits:PerAddressPerSecond", "0", "--Serilog:MinimumLevel:Default", "Error",
-        ]);
-        await frontDoor.StartAsync();
-        using var key = DevelopmentKey.Read(keyFile);
-        var token = DevelopmentKey.SignToken(key, new TokenOrder("operator", "operator", TimeSpan.FromHours(1), JwtOptions.IssuerDefault, JwtOptions.AudienceDefault), TimeProvider.System);
-        http = new HttpClient { BaseAddress = new Uri(frontDoor.Urls.Single()), DefaultRequestHeaders = { Authorization = new AuthenticationHeaderValue("Bearer", token) } };
+        frontDoor = await FrontDoorServer.StartAsync(bank);
+        http = frontDoor.ClientOf("operator", "operator");
     }
 
     public async ValueTask DisposeAsync()
     {
-        http?.Dispose();
-        if (frontDoor is not null)
-        {
-            await frontDoor.StopAsync();
-            await frontDoor.DisposeAsync();
-        }
-
+        http.Dispose();
+        await frontDoor.DisposeAsync();
         await bank.DisposeAsync();
-        File.Delete(keyFile);
     }
 
     [Fact]
