@@ -143,6 +143,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
     /// <summary>The transfer on one screen. Every way out is a final outcome, or one that says that nothing was stored.</summary>
     private async Task<TransferOutcome> RunAsync(string id, TransferOrder order, long started)
     {
+        var tried = false; // true once this execution began a transaction: an outcome found before that is an earlier request's
         var unknown = false; // true once a transaction ended without saying how: from then on the key must be settled
         for (var attempt = 1; ; attempt++)
         {
@@ -163,9 +164,10 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
 
                 if (found.Record is { Status: not TransferStatus.Pending } known && found.IsDurable)
                 {
-                    // The first attempt finds what an earlier request left; a later one finds what this one stored.
-                    return IsSamePayload(order, known) ? Outcome(known, replayed: attempt == 1) : Reused(id);
+                    return IsSamePayload(order, known) ? Outcome(known, replayed: !tried) : Reused(id);
                 }
+
+                tried |= found.Record is null;
 
                 if (found.Record is null && unknown)
                 {

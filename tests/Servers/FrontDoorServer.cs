@@ -99,6 +99,8 @@ internal static class HttpCalls
             request.Headers.TryAddWithoutValidation("Idempotency-Key", key);
         }
 
+        // A body that is too large is refused before it is read; without this the client may meet a closed connection instead of the answer.
+        request.Headers.ExpectContinue = content?.Headers.ContentLength > 64 * 1024;
         var response = await client.SendAsync(request);
         var text = await response.Content.ReadAsStringAsync();
         if (expected is not null)
