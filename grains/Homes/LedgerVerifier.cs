@@ -38,7 +38,7 @@ internal sealed class LedgerVerifier(IReadOnlyDictionary<string, string> homes, 
         "SELECT (SELECT COUNT(*) FROM pending_state), (SELECT COUNT(*) FROM account WHERE unsettled_since IS NOT NULL)";
 
     private const string LaterPostings =
-        "SELECT transfer_id, amount_minor FROM posting WHERE account = ? AND transfer_id = ?";
+        "SELECT a.currency, p.amount_minor FROM posting p JOIN account a ON a.number = p.account WHERE p.account = ? AND p.transfer_id = ?";
 
     private const string OneTransfer = "SELECT source, destination, amount_minor, currency, status FROM transfer WHERE id = ?";
 
@@ -320,9 +320,14 @@ internal sealed class LedgerVerifier(IReadOnlyDictionary<string, string> homes, 
         foreach (var account in suspect.Accounts.Union(expected.Keys))
         {
             var found = new List<long>();
+            var currency = "";
             if (AccountNumber.TryParse(account, out var number) && live.TryGetValue(number.Home, out var home))
             {
-                await ForEachAsync(home, LaterPostings, row => found.Add((long)row[1]!), cancellation, account, id);
+                await ForEachAsync(home, LaterPostings, row =>
+                {
+                    currency = (string)row[0]!;
+                    found.Add((long)row[1]!);
+                }, cancellation, account, id);
             }
 
             var wanted = expected.TryGetValue(account, out var amount) ? amount : (long?)null;
@@ -339,6 +344,11 @@ internal sealed class LedgerVerifier(IReadOnlyDictionary<string, string> homes, 
             if (wanted is not null && found[0] != wanted)
             {
                 return $"expected it on {account} with {wanted} minor units, found {found[0]}";
+            }
+
+            if (wanted is not null && currency != (string)transfer![3]!)
+            {
+                return $"its currency is {transfer[3]}, that of {account} is {currency}";
             }
         }
 

@@ -48,6 +48,7 @@ public sealed class VerifierTests : IAsyncLifetime
         await DamageAsync(bob, $"UPDATE posting SET hash = REPEAT('x', 32) WHERE account = '{bob}' AND version = 2", $"posting {bob} 2: its hash");
         await DamageAsync(bob, $"UPDATE account SET head_hash = REPEAT('x', 32) WHERE number = '{bob}'", $"account {bob}: its head hash");
         await DamageAsync(bob, $"UPDATE posting SET reference = 'other' WHERE account = '{bob}' AND version = 5", $"posting {bob} 5: its hash");
+        await DamageAsync(bob, $"UPDATE account SET currency = 'USD' WHERE number = '{bob}'", $"its currency is EUR, that of {bob} is USD");
         await DamageAsync(alice, $"DELETE FROM transfer WHERE source = '{alice}' AND number = 2", $"account {alice}: expected outcome 2, found 3");
         await DamageAsync(alice, $"UPDATE transfer SET number = 9 WHERE source = '{alice}' AND number = 6", $"account {alice}: expected outcome 6, found 9");
     }
