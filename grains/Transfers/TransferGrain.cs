@@ -81,7 +81,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
 
     public async Task<TransferOutcome> DryRun(TransferOrder order)
     {
-        if ((TransferChecks.Validate(order) ?? Unavailable(order)) is { } invalid)
+        if ((TransferChecks.Validate(order) ?? Unavailable(source.Home) ?? Unavailable(order.To.Home)) is { } invalid)
         {
             return NotTaken("", invalid);
         }
@@ -145,18 +145,20 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
     {
         var tried = false; // true once this execution began a transaction: an outcome found before that is an earlier request's
         var unknown = false; // true once a transaction ended without saying how: from then on the key must be settled
-        for (var attempt = 1; ; attempt++)
+        var inFlight = false; // true while the id has a row without an outcome: it may still post, so nobody is told that nothing changed
+        for (var (attempt, aborts) = (1, 0); ; attempt++)
         {
             var posting = false;
             var pause = Backoff(attempt);
-            if (!unknown && Unavailable(order) is { } unavailable)
+            if (!unknown && !inFlight && Unavailable(source.Home) is { } sourceIsDown)
             {
-                return NotTaken(id, unavailable);
+                return NotTaken(id, sourceIsDown);
             }
 
             try
             {
                 var found = await Legs(source).LookUp(id);
+                inFlight = found.Record is not null;
                 if (!found.IsOpen)
                 {
                     return NotTaken(id, new Refusal(Code.AccountNotFound, "There is no such account."));
@@ -167,27 +169,31 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                     return IsSamePayload(order, known) ? Outcome(known, replayed: !tried) : Reused(id);
                 }
 
-                tried |= found.Record is null;
-
                 if (found.Record is null && unknown)
                 {
                     await SettleAsync(id, order, found.Ticket, payee: null);
                     pause = default;
                 }
+                else if (found.Record is null && Unavailable(order.To.Home) is { } payeeIsDown)
+                {
+                    return NotTaken(id, payeeIsDown);
+                }
                 else if (found.Record is null && (source == order.To || !homes.TryGet(order.To.Home, out _)))
                 {
                     // No transaction can be run: refused without one.
+                    tried = true;
                     await SettleAsync(id, order, found.Ticket, await FactsAsync(order.To));
                     pause = default;
                 }
                 else if (found.Record is null)
                 {
-                    posting = true;
+                    tried = posting = true;
                     return await PostAsync(id, order, found.Ticket);
                 }
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
+                aborts++;
                 switch (Classify(exception))
                 {
                     case Failure.Refused:
@@ -195,9 +201,9 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                         break;
                     case Failure.NoSource:
                         return NotTaken(id, new Refusal(Code.AccountNotFound, "There is no such account."));
-                    case Failure.Overloaded when !unknown:
+                    case Failure.Overloaded when !unknown && !inFlight:
                         return NotTaken(id, new Refusal(Code.Overloaded, "Too many transfers wait for one of the accounts. Nothing changed; send it again."));
-                    case Failure.Unavailable when !unknown && attempt > 2:
+                    case Failure.Unavailable when !unknown && !inFlight && aborts > 2:
                         return NotTaken(id, new Refusal(Code.HomeUnavailable, "A home database cannot be reached. Nothing changed; send it again."));
                     case Failure.Unknown when posting:
                         LogOutcomeUnknown(id, exception.Message);
@@ -206,9 +212,9 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                 }
             }
 
-            if (!unknown && attempt >= AttemptsMax)
+            if (!unknown && !inFlight && aborts >= AttemptsMax)
             {
-                return NotTaken(id, new Refusal(Code.Overloaded, $"The transfer was aborted {attempt} times by others. Nothing changed; send it again."));
+                return NotTaken(id, new Refusal(Code.Overloaded, $"The transfer was aborted {aborts} times by others. Nothing changed; send it again."));
             }
 
             if (time.GetElapsedTime(started) > ExecutionTimeMax)
@@ -240,19 +246,10 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
     private async Task<AccountFacts> FactsAsync(AccountNumber number) =>
         homes.TryGet(number.Home, out _) ? await Legs(number).Read() : new AccountFacts(number, null, 0);
 
-    /// <summary>The circuits of both homes, asked before the first leg: one transfer to a dead home would block all behind it.</summary>
-    private Refusal? Unavailable(TransferOrder order)
-    {
-        foreach (var name in (string[])[source.Home, order.To.Home])
-        {
-            if (homes.TryGet(name, out var home) && !home.IsAvailable)
-            {
-                return new Refusal(Code.HomeUnavailable, $"Home {name} cannot be reached. Nothing changed; send it again.");
-            }
-        }
-
-        return homes.TryGet(source.Home, out _) ? null : new Refusal(Code.AccountNotFound, "There is no such account.");
-    }
+    /// <summary>The circuit of a home, asked before the first leg: one transfer to a dead home would block all behind it.</summary>
+    private Refusal? Unavailable(string name) => homes.TryGet(name, out var home)
+        ? home.IsAvailable ? null : new Refusal(Code.HomeUnavailable, $"Home {name} cannot be reached. Nothing changed; send it again.")
+        : name == source.Home ? new Refusal(Code.AccountNotFound, "There is no such account.") : null;
 
     /// <summary>Settles a refusal that a leg saw; false when that failed too, which the next round finds out about.</summary>
     private async Task<bool> TrySettleAsync(string id, TransferOrder order)
