@@ -15,9 +15,6 @@ namespace Banking.Homes;
 internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateTable<TState> table, string key, IGrainFactory grains, Action deactivate, Action<TState, long, bool>? durable = null)
     : ITransactionalStateStorage<TState> where TState : class, new()
 {
-    /// <summary>How many recent postings of a manager are searched for a transaction before the cancel is refused.</summary>
-    private const int ManagerPostingsMax = 50_000;
-
     private readonly HashSet<Guid> knownCommitted = [];
 
     /// <summary>The mirror; null while the guard holds (3.1): nothing may be stored until a Load has succeeded.</summary>
@@ -256,7 +253,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
 
         var managerHome = homes.OfKey(manager.GrainKey);
         var since = new DateTime(cancelled.TimeTicks, DateTimeKind.Utc);
-        if (await LedgerQueries.HasCommittedAsync(managerHome, manager, cancelled.TransactionId, since, ManagerPostingsMax))
+        if (await LedgerQueries.HasCommittedAsync(managerHome, manager, cancelled.TransactionId, since))
         {
             knownCommitted.Add(cancelled.TransactionId);
             throw new InvalidOperationException($"Expected transaction {cancelled.TransactionId} of {key} to be aborted, its manager {manager.GrainKey} has committed it. The cancel is refused.");

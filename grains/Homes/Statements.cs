@@ -59,6 +59,9 @@ internal static class Statements
     public const string LockManager =
         "SELECT commit_records FROM account WHERE number = ? FOR UPDATE; SELECT commit_records FROM grain_state WHERE state_key = ? FOR UPDATE";
 
-    public const string RecentTransactions =
-        "SELECT version, transaction_id, posted_at FROM posting WHERE account = ? AND version < ? ORDER BY version DESC LIMIT 500";
+    public const string LastVersion = "SELECT MAX(version) FROM posting WHERE account = ?";
+
+    public const string PostedAt = "SELECT posted_at FROM posting WHERE account = ? AND version = ?";
+
+    public const string FindTransaction = "SELECT version FROM posting WHERE account = ? AND version >= ? AND transaction_id = ? LIMIT 1";
 }
