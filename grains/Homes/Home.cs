@@ -27,12 +27,12 @@ internal sealed partial class Home : IAsyncDisposable
     private volatile string? reason = "it has not been checked yet";
     private int failures;
 
-    public Home(string name, HomeOptions options, HomeInstruments instruments, string siloName, ILoggerFactory loggers)
+    public Home(string name, HomeOptions options, HomeInstruments instruments, string siloName, ILoggerFactory loggers, HomeSeams? seams = null)
     {
         (Name, this.options, Instruments, logger) = (name, options, instruments, loggers.CreateLogger<Home>());
         money = CreateDataSource(options.ConnectionString, pooling: false);
         lists = CreateDataSource(options.ConnectionString, pooling: true);
-        Writer = new HomeWriter(this, siloName, loggers.CreateLogger<HomeWriter>());
+        Writer = new HomeWriter(this, siloName, loggers.CreateLogger<HomeWriter>(), seams ?? new HomeSeams());
         Reader = new HomeReader(this);
         instruments.Observe(this);
     }
@@ -73,7 +73,6 @@ internal sealed partial class Home : IAsyncDisposable
         }
         catch (MySqlException exception)
         {
-            ReportFailure(exception.Message);
             throw new HomeUnavailableException($"Home {Name} cannot be reached: {exception.Message}");
         }
     }

@@ -12,10 +12,10 @@ internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
     private readonly Dictionary<string, Home> homes;
     private int disposed;
 
-    public HomeRegistry(IOptions<HomesOptions> options, IOptions<SiloOptions> silo, HomeInstruments instruments, ILoggerFactory loggers) =>
+    public HomeRegistry(IOptions<HomesOptions> options, IOptions<SiloOptions> silo, HomeInstruments instruments, ILoggerFactory loggers, HomeSeams? seams = null) =>
         homes = options.Value.Homes.ToDictionary(
             home => home.Key,
-            home => new Home(home.Key, home.Value, instruments, silo.Value.SiloName, loggers));
+            home => new Home(home.Key, home.Value, instruments, silo.Value.SiloName, loggers, seams));
 
     public IEnumerable<Home> All => homes.Values;
 

@@ -15,4 +15,7 @@ internal sealed partial class HomeWriter
 
     [LoggerMessage(1104, LogLevel.Warning, "Home {Home}: deferred metadata was not written: {Message}")]
     private partial void LogFlushFailed(string home, string message);
+
+    [LoggerMessage(1105, LogLevel.Error, "Home {Home}: a batch of {Members} failed in a way that is not expected; the writer went on")]
+    private partial void LogBatchFailed(string home, int members, Exception exception);
 }

@@ -26,6 +26,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     private readonly Home home;
     private readonly ILogger logger;
     private readonly string writerName;
+    private readonly HomeSeams seams;
     private readonly Channel<HomeOperation> queue = Channel.CreateBounded<HomeOperation>(
         new BoundedChannelOptions(EngineLimits.QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
     private readonly Dictionary<string, (StoreOperation Flush, long Since)> deferred = [];
@@ -34,9 +35,9 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     private readonly Task writing, flushing;
     private int queued;
 
-    public HomeWriter(Home home, string writerName, ILogger logger)
+    public HomeWriter(Home home, string writerName, ILogger logger, HomeSeams seams)
     {
-        (this.home, this.writerName, this.logger) = (home, writerName, logger);
+        (this.home, this.writerName, this.logger, this.seams) = (home, writerName, logger, seams);
         writing = Task.Run(WriteAsync);
         flushing = Task.Run(FlushAsync);
     }
@@ -52,7 +53,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             deferred.Remove(operation.Key);
         }
 
-        return Enqueue(operation);
+        return Enqueue(seams.Rewrite?.Invoke(operation) ?? operation);
     }
 
     /// <summary>Queues a load, behind a flush of the same row that still waits.</summary>
@@ -184,7 +185,18 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         while (carried.Count > 0 || await queue.Reader.WaitToReadAsync())
         {
             var batch = TakeBatch(carried);
-            connection = await ExecuteAsync(connection, batch);
+            try
+            {
+                connection = await ExecuteAsync(connection, batch);
+            }
+            catch (Exception exception) when (exception is not OutOfMemoryException)
+            {
+                // Whatever went wrong with one batch must not stop the writer: everybody behind it would wait for ever.
+                LogBatchFailed(home.Name, batch.Count, exception);
+                FailAll(batch, FailureKind.Unavailable, $"Home {home.Name} failed; what became of the write is not known: {exception.Message}");
+                connection = await CloseAsync(connection);
+            }
+
             Interlocked.Add(ref queued, -batch.Count);
         }
 
@@ -358,6 +370,11 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     /// <summary>Second round trip: writes, reads what loads want, and commits.</summary>
     private async Task CommitAsync(MySqlConnection connection, List<HomeOperation> members, bool mark = false)
     {
+        if (seams.Locked is { } locked)
+        {
+            await locked(home.Name, members);
+        }
+
         using var sql = new SqlBatch();
         AppendStores(sql, [.. members.OfType<StoreOperation>()]);
         if (mark)
@@ -382,6 +399,11 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             // Skipped is not absent: the row exists, somebody else had it locked. The load must wait for them and fence them off.
             members.Remove(load);
             _ = GoAloneInBackgroundAsync(load);
+        }
+
+        if (seams.Committed is { } committed)
+        {
+            await committed(home.Name, members);
         }
     }
 
@@ -417,12 +439,12 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
     }
 
-    private static void AppendLoads(SqlBatch sql, List<LoadOperation> loads)
+    private void AppendLoads(SqlBatch sql, List<LoadOperation> loads)
     {
         foreach (var table in loads.GroupBy(load => load.Table))
         {
             var locked = table.Where(load => load.IsLocked).Select(load => load.Key).ToList();
-            if (locked.Count > 0)
+            if (locked.Count > 0 && seams.Fences)
             {
                 sql.Add(table.Key.BumpFences).AddKeys(locked).End();
             }
@@ -538,7 +560,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
                 return;
             }
-            catch (Exception exception) when (exception is MySqlException or TimeoutException or IOException or OperationCanceledException)
+            catch (Exception exception) when (exception is not OutOfMemoryException)
             {
                 LogResolveFailed(home.Name, attempt, exception.Message);
                 cause = exception;
@@ -547,6 +569,16 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
         // Not a conflict: the write may have landed. The guard of each instance makes it load before it writes again.
         FailAll(members, FailureKind.Unavailable, $"Home {home.Name} lost the connection while committing, and did not say in {EngineLimits.ResolveAttemptsMax} attempts what became of it: {cause.Message}");
+    }
+
+    private static async Task<MySqlConnection?> CloseAsync(MySqlConnection? connection)
+    {
+        if (connection is not null)
+        {
+            await connection.DisposeAsync();
+        }
+
+        return null;
     }
 
     /// <summary>Always rolls back before anything else: after a lock time-out the server has undone only the one statement.</summary>

@@ -52,7 +52,6 @@ public sealed class OutageTests
         var back = Stopwatch.StartNew();
         await load;
 
-        Console.WriteLine($"PIDS {bank.A.ProcessId} {bank.B.ProcessId} {bank.System.ProcessId}");
         await UntilSettledAsync(bank);
         var settled = back.Elapsed;
         // Every order ends in one outcome, and the one that was given stays.
