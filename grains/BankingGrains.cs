@@ -16,7 +16,7 @@ internal static class BankingGrains
     /// Time-outs of transactions; docs/time-outs.md has the table with the reasons.
     /// Lease &gt; later lock waits + slowest SQL inside; prepare ≥ lease + 2 × SQL; response &gt; prepare + lease.
     /// </summary>
-    private static readonly TimeSpan
+    public static readonly TimeSpan
         Lease = TimeSpan.FromSeconds(3), Acquire = TimeSpan.FromSeconds(2), Prepare = TimeSpan.FromSeconds(7),
         Ping = TimeSpan.FromSeconds(2), ConfirmRetry = TimeSpan.FromSeconds(1), Response = TimeSpan.FromSeconds(10.5);
 

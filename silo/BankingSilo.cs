@@ -76,9 +76,14 @@ internal static class BankingSilo
             silo.UseAdoNetReminderService(reminders => (reminders.Invariant, reminders.ConnectionString) = (Invariant, system));
             silo.Configure<ClusterMembershipOptions>(membership =>
             {
-                // A dead silo is declared dead in at most 6 s; docs/time-outs.md.
-                membership.ProbeTimeout = TimeSpan.FromSeconds(1.5);
+                // A dead silo is declared dead in at most 6 s; docs/time-outs.md. Left to itself Orleans lets the probe time-out grow to
+                // four times, and does not vote against a silo that was heard within three of those.
+                membership.ProbeTimeout = membership.MaxProbeTimeout = TimeSpan.FromSeconds(1.5);
                 membership.NumMissedProbesLimit = 3;
+
+                // After all silos died at once there is nobody to vote; new ones wait until the old entries are stale.
+                membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(2);
+                membership.NumMissedTableIAmAliveLimit = 3;
                 membership.TableRefreshTimeout = TimeSpan.FromSeconds(10);
                 membership.DefunctSiloExpiration = TimeSpan.FromDays(1);
                 membership.DefunctSiloCleanupPeriod = TimeSpan.FromHours(1);

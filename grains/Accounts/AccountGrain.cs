@@ -21,16 +21,6 @@ internal sealed class AccountGrain(
     /// <summary>Both names are in stored rows of transactions in flight: never change them.</summary>
     public const string GrainTypeName = "account", StateName = "account";
 
-    /// <summary>
-    /// Legs that may wait for the account's lock. A third of the prepare time-out divided by the slowest cycle that was
-    /// measured for an account that does not decide (3.7 ms): a longer queue would time out as a whole.
-    /// </summary>
-    private const int WaitingLegsMax = 500;
-
-    /// <summary>Attempts of a read whose transaction aborts, and how long it tries.</summary>
-    private const int ReadAttemptsMax = 20;
-    private static readonly TimeSpan ReadTimeMax = TimeSpan.FromSeconds(8);
-
     private AccountNumber number;
     private int waitingLegs;
 
@@ -68,9 +58,9 @@ internal sealed class AccountGrain(
 
     public async Task<LegReceipt> PostLeg(TransferLeg leg)
     {
-        if (waitingLegs >= WaitingLegsMax)
+        if (!durable.Admits(waitingLegs))
         {
-            throw new LegFailedException(LegFailure.Overloaded, $"Expected at most {WaitingLegsMax} transfers to wait for {number.Masked}.");
+            throw Overloaded();
         }
 
         waitingLegs++;
@@ -106,31 +96,21 @@ internal sealed class AccountGrain(
         return new OpenResult(Facts(account), opensNow);
     });
 
-    /// <summary>A read in a transaction of its own waits for earlier writes, which gives guarantee 7; it may be retried (5.7).</summary>
-    private async Task<AccountFacts> ReadAsync()
+    private Task<AccountFacts> ReadAsync()
     {
         homes.OfKey(number.Text).ThrowIfUnavailable();
-        var started = time.GetTimestamp();
-        for (var attempt = 1; ; attempt++)
-        {
-            try
-            {
-                return await this.AsReference<IAccountLegs>().Read();
-            }
-            catch (OrleansTransactionException) when (attempt < ReadAttemptsMax && time.GetElapsedTime(started) < ReadTimeMax)
-            {
-                await Task.Delay(TimeSpan.FromMilliseconds(Math.Min(10 * attempt, 200)), time);
-            }
-            catch (OrleansTransactionException exception)
-            {
-                throw new HomeUnavailableException($"Account {number.Masked} could not be read in {attempt} attempts: {exception.Message}");
-            }
-        }
+        return this.AsReference<IAccountLegs>().ReadAsync(number, time);
     }
 
     private LegReceipt Post(AccountState account, TransferLeg leg)
     {
         account.DropDurable(durable.PostingVersion, durable.EntryNumber);
+        durable.Begins(account.PostingVersion);
+        if (!durable.Admits(waitingLegs + account.PostingVersion - durable.PostingVersion))
+        {
+            throw Overloaded();
+        }
+
         var facts = Facts(account);
         var isDebit = leg.AmountMinor < 0;
         if (isDebit && !facts.IsOpened)
@@ -163,6 +143,9 @@ internal sealed class AccountGrain(
 
         return new LegReceipt(number, posting.BalanceAfterMinor, posting.PostedAt, account.EntryNumber);
     }
+
+    private LegFailedException Overloaded() =>
+        new(LegFailure.Overloaded, $"Too many transfers are under way on {number.Masked}: they would all time out together.");
 
     private SettlementResult Settle(AccountState account, Settlement settlement)
     {

@@ -14,7 +14,13 @@ internal sealed class DurableAccount
     /// <summary>How old a ticket may be. Longer than a transaction's lease, so an honest ticket never fails on it.</summary>
     private static readonly TimeSpan TicketLife = TimeSpan.FromSeconds(5);
 
-    private readonly Queue<(long Number, UInt128 Id, long At)> recent = new();
+    /// <summary>Time for one posting before any was measured: about what an account takes that does not decide.</summary>
+    private static readonly TimeSpan CycleAtFirst = TimeSpan.FromMilliseconds(4);
+
+    /// <summary>By number; what is too old at the front is cut off when it has become half of the list.</summary>
+    private readonly List<(long Number, UInt128 Id, long At)> recent = [];
+    private TimeSpan cycle = CycleAtFirst;
+    private long busySince;
 
     /// <summary>The row's fence: no two loads of an account share one.</summary>
     public long Epoch { get; private set; }
@@ -24,6 +30,14 @@ internal sealed class DurableAccount
     public long PostingVersion { get; private set; }
 
     public long EntryNumber { get; private set; }
+
+    /// <summary>
+    /// Transactions that may be under way on the account whatever it costs: fewer than can time out together.
+    /// </summary>
+    private const int AdmittedAlways = 32;
+
+    /// <summary>What the whole queue of an account may take; a third of the prepare time-out, or it would time out as a whole.</summary>
+    private static readonly TimeSpan QueueTimeMax = BankingGrains.Prepare / 3;
 
     /// <summary>Outcomes up to this number can no longer be named from memory.</summary>
     private long ForgottenNumber { get; set; }
@@ -39,15 +53,18 @@ internal sealed class DurableAccount
         else
         {
             var now = Stopwatch.GetTimestamp();
-            foreach (var entry in state.NewEntries.Where(entry => entry.Number > EntryNumber))
+            if (state.PostingVersion > PostingVersion)
             {
-                recent.Enqueue((entry.Number, Digest(entry.Id), now));
+                var sample = Stopwatch.GetElapsedTime(busySince, now) / (state.PostingVersion - PostingVersion);
+                (cycle, busySince) = (((cycle * 7) + sample) / 8, now);
             }
 
-            while (recent.TryPeek(out var oldest) && Stopwatch.GetElapsedTime(oldest.At, now) > TicketLife)
+            foreach (var entry in state.NewEntries.Where(entry => entry.Number > EntryNumber))
             {
-                ForgottenNumber = recent.Dequeue().Number;
+                recent.Add((entry.Number, Digest(entry.Id), now));
             }
+
+            ForgetOld(now);
         }
 
         (Epoch, IsOpened, PostingVersion, EntryNumber) = (epoch, state.Settings is not null, state.PostingVersion, state.EntryNumber);
@@ -55,6 +72,21 @@ internal sealed class DurableAccount
 
     /// <summary>A ticket for a debit: whatever became durable before it is found by the look-up that follows.</summary>
     public Ticket IssueTicket() => new(Epoch, EntryNumber);
+
+    /// <summary>
+    /// Admission: whether one more transaction may queue behind so many. The account's own recent time for a posting says how
+    /// long they take: a fraction of a millisecond where it decides, several where another account does.
+    /// </summary>
+    public bool Admits(long underWay) => underWay < AdmittedAlways || cycle * underWay < QueueTimeMax;
+
+    /// <summary>Told before a posting is made on a state: with nothing under way before it, the time that it takes begins now.</summary>
+    public void Begins(long stateVersion)
+    {
+        if (stateVersion == PostingVersion)
+        {
+            busySince = Stopwatch.GetTimestamp();
+        }
+    }
 
     /// <summary>
     /// Whether the id has an outcome in (ticket, state]. Null when that cannot be told: the account was loaded again since, or
@@ -73,7 +105,25 @@ internal sealed class DurableAccount
         }
 
         var digest = Digest(id);
-        return recent.Any(entry => entry.Number > ticket.EntryNumber && entry.Id == digest);
+        for (var index = recent.Count - 1; index >= 0 && recent[index].Number > ticket.EntryNumber; index--)
+        {
+            if (recent[index].Id == digest)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void ForgetOld(long now)
+    {
+        var half = recent.Count / 2;
+        if (half > 0 && Stopwatch.GetElapsedTime(recent[half - 1].At, now) > TicketLife)
+        {
+            ForgottenNumber = recent[half - 1].Number;
+            recent.RemoveRange(0, half);
+        }
     }
 
     private static UInt128 Digest(string id)

@@ -1,4 +1,5 @@
 using Orleans.Concurrency;
+using Orleans.Transactions;
 
 namespace Banking.Accounts;
 
@@ -39,6 +40,40 @@ internal interface IAccountLegs : IGrainWithStringKey
     /// <summary>Opens the account in a transaction of its own; answers with what is there if it is open already.</summary>
     [Transaction(TransactionOption.Create), Alias("Open")]
     Task<OpenResult> Open(AccountOpening opening, string canonicalOpening);
+}
+
+/// <summary>How everybody reads an account.</summary>
+internal static class AccountReads
+{
+    /// <summary>Attempts of a read whose transaction aborts, and how long it tries.</summary>
+    private const int AttemptsMax = 20;
+    private static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(8), PauseMax = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>
+    /// The committed facts, after everything that was answered before (guarantee 7). A read changes nothing, so it may be
+    /// sent again on any exception of its transaction (5.7).
+    /// </summary>
+    /// <exception cref="HomeUnavailableException">It could not be read in time.</exception>
+    public static async Task<AccountFacts> ReadAsync(this IAccountLegs account, AccountNumber number, TimeProvider time)
+    {
+        var started = time.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await account.Read();
+            }
+            catch (OrleansTransactionException) when (attempt < AttemptsMax && time.GetElapsedTime(started) < TimeMax)
+            {
+                var pause = TimeSpan.FromMilliseconds(10 * attempt);
+                await Task.Delay(pause < PauseMax ? pause : PauseMax, time);
+            }
+            catch (OrleansTransactionException exception)
+            {
+                throw new HomeUnavailableException($"Account {number.Masked} could not be read in {attempt} attempts: {exception.Message}");
+            }
+        }
+    }
 }
 
 /// <summary>The account behind a number, and whether this call opened it.</summary>

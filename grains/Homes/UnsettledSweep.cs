@@ -19,50 +19,58 @@ internal sealed partial class UnsettledSweep(HomeRegistry homes, IGrainFactory g
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(2), SettleTime = TimeSpan.FromSeconds(2), TouchAgainAfter = TimeSpan.FromSeconds(5), TouchTimeMax = TimeSpan.FromSeconds(5);
 
-    /// <summary>Rows looked at in one round, and touched at once.</summary>
+    /// <summary>Oldest rows that one round takes on, and how many it touches at once.</summary>
     private const int CandidatesMax = 512, InFlightMax = 32;
 
-    private readonly Dictionary<string, long> touched = [];
+    /// <summary>One loop for each home: one that hangs does not delay the others.</summary>
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(homes.All.Select(home => SweepForeverAsync(home, stoppingToken)));
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    private async Task SweepForeverAsync(Home home, CancellationToken cancellation)
     {
+        var touched = new Dictionary<string, long>();
         try
         {
             while (true)
             {
-                await Task.Delay(Period * (0.75 + (random.NextDouble() / 2)), time, stoppingToken);
-                await Task.WhenAll(homes.All.Where(home => home.IsAvailable).Select(home => SweepAsync(home, stoppingToken)));
+                await Task.Delay(Period * (0.75 + (random.NextDouble() / 2)), time, cancellation);
+                if (home.IsAvailable)
+                {
+                    await SweepAsync(home, touched, cancellation);
+                }
             }
         }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
             // Stopping.
         }
     }
 
-    private async Task SweepAsync(Home home, CancellationToken cancellation)
+    private async Task SweepAsync(Home home, Dictionary<string, long> touched, CancellationToken cancellation)
     {
+        foreach (var (key, _) in touched.Where(touch => time.GetElapsedTime(touch.Value) > TouchAgainAfter).ToList())
+        {
+            touched.Remove(key);
+        }
+
+        string[] due;
         try
         {
             var unsettled = await LedgerQueries.UnsettledAsync(home, AccountTable.Instance, time.GetUtcNow().UtcDateTime - SettleTime, CandidatesMax);
-            List<string> due;
-            lock (touched)
-            {
-                foreach (var old in touched.Where(touch => time.GetElapsedTime(touch.Value) > TouchAgainAfter).Select(touch => touch.Key).ToList())
-                {
-                    touched.Remove(old);
-                }
-
-                due = [.. unsettled.Where(key => !touched.ContainsKey(key)).Take(InFlightMax)];
-                due.ForEach(key => touched[key] = time.GetTimestamp());
-            }
-
-            await Task.WhenAll(due.Select(key => TouchAsync(home, key, cancellation)));
+            due = [.. unsettled.Where(key => !touched.ContainsKey(key))];
         }
         catch (HomeUnavailableException exception)
         {
             LogSweepFailed(home.Name, exception.Message);
+            return;
         }
+
+        random.Shuffle(due); // every silo sweeps: in another order each they share the work
+        foreach (var key in due)
+        {
+            touched[key] = time.GetTimestamp();
+        }
+
+        await Parallel.ForEachAsync(due, new ParallelOptions { MaxDegreeOfParallelism = InFlightMax, CancellationToken = cancellation }, async (key, token) => await TouchAsync(home, key, token));
     }
 
     private async Task TouchAsync(Home home, string account, CancellationToken cancellation)
@@ -71,7 +79,7 @@ internal sealed partial class UnsettledSweep(HomeRegistry homes, IGrainFactory g
         {
             var touch = grains.GetGrain<IAccountLegs>(account).AsReference<ITransactionalResourceExtension>().Abort(AccountGrain.StateName, Guid.NewGuid(), cancellation);
             await touch.WaitAsync(TouchTimeMax, time, cancellation);
-            LogTouched(home.Name, account);
+            LogTouched(home.Name, AccountNumber.Parse(account).Masked);
         }
         catch (Exception exception) when (exception is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {

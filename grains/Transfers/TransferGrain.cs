@@ -244,7 +244,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
 
     /// <summary>The committed facts of an account; a home that does not exist has no accounts.</summary>
     private async Task<AccountFacts> FactsAsync(AccountNumber number) =>
-        homes.TryGet(number.Home, out _) ? await Legs(number).Read() : new AccountFacts(number, null, 0);
+        homes.TryGet(number.Home, out _) ? await Legs(number).ReadAsync(number, time) : new AccountFacts(number, null, 0);
 
     /// <summary>The circuit of a home, asked before the first leg: one transfer to a dead home would block all behind it.</summary>
     private Refusal? Unavailable(string name) => homes.TryGet(name, out var home)

@@ -1,16 +1,27 @@
+using System.Diagnostics;
 using Banking.Homes;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using Orleans.Core.Internal;
+using Orleans.Runtime;
+using Orleans.Runtime.Placement;
 
 namespace Banking.Tests.Servers;
 
-/// <summary>A whole bank on real servers: homes A and B, bank_system, and silos in this process, as <c>./bank up</c> runs them.</summary>
+/// <summary>
+/// A whole bank on real servers: homes A and B, bank_system, and silos as <c>./bank up</c> runs them, in this process or, where they
+/// are to be killed, in processes of their own behind an Orleans client.
+/// </summary>
 internal sealed class Bank : IAsyncDisposable
 {
     private readonly List<IHost> silos = [];
+    private readonly List<SiloProcess> processes = [];
     private readonly Dictionary<string, string> settings = [];
+    private IHost? client;
+    private int started;
 
     private Bank(DatabaseServer a, DatabaseServer b, DatabaseServer system) => (A, B, System) = (a, b, system);
 
@@ -25,7 +36,10 @@ internal sealed class Bank : IAsyncDisposable
     /// <summary>The settings that a silo or front door of this bank needs.</summary>
     public IReadOnlyDictionary<string, string> Settings => settings;
 
-    public IGrainFactory Grains => silos[0].Services.GetRequiredService<IGrainFactory>();
+    /// <summary>The silos that run as processes of their own, in the order of their start; those that died too.</summary>
+    public IReadOnlyList<SiloProcess> Processes => processes;
+
+    public IGrainFactory Grains => GrainsOf(0);
 
     public static async Task<Bank> StartAsync(int silos = 1)
     {
@@ -35,7 +49,7 @@ internal sealed class Bank : IAsyncDisposable
         {
             bank.settings["Homes:A:ConnectionString"] = bank.A.Runtime("bank_home");
             bank.settings["Homes:B:ConnectionString"] = bank.B.Runtime("bank_home");
-            bank.settings["ConnectionStrings:System"] = bank.System.Runtime("bank_system") + ";Pooling=true";
+            bank.settings["ConnectionStrings:System"] = bank.System.Runtime("bank_system") + ";Pooling=true;ConnectionTimeout=2";
             await bank.MigrateAsync();
             for (var index = 0; index < silos; index++)
             {
@@ -67,7 +81,7 @@ internal sealed class Bank : IAsyncDisposable
             builder.Configuration.AddInMemoryCollection(settings!);
             builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?>
             {
-                ["Silo:Name"] = $"silo-{silos.Count + 1}",
+                ["Silo:Name"] = $"silo-{++started}",
                 ["Silo:Port"] = $"{DatabaseServer.FreePort()}",
                 ["Silo:GatewayPort"] = $"{DatabaseServer.FreePort()}",
                 ["Serilog:MinimumLevel:Default"] = "Warning",
@@ -81,6 +95,30 @@ internal sealed class Bank : IAsyncDisposable
         return silo;
     }
 
+    /// <summary>Starts a silo as a process of its own, and with the first one the client that talks to them.</summary>
+    public async Task<SiloProcess> AddProcessAsync(params string[] arguments)
+    {
+        var silo = await SiloProcess.StartAsync($"silo-{Interlocked.Increment(ref started)}", settings, arguments);
+        lock (processes)
+        {
+            processes.Add(silo);
+        }
+
+        if (client is null)
+        {
+            client = BuildClient(settings["ConnectionStrings:System"]);
+            await client.StartAsync();
+        }
+
+        for (var attempt = 0; !(await Hosts()).Any(host => host.Endpoint.Port == silo.Port); attempt++)
+        {
+            Assert.True(attempt < 200 && !silo.HasExited, $"{silo.Name} did not join the cluster: {silo.Log}");
+            await Task.Delay(50);
+        }
+
+        return silo;
+    }
+
     /// <summary>Proves the ledger from SQL. A test clock that runs fast keeps the wait for half-seen transfers short.</summary>
     public Task<LedgerVerifier.Report> VerifyAsync(TimeProvider? time = null) =>
         new LedgerVerifier(
@@ -88,8 +126,30 @@ internal sealed class Bank : IAsyncDisposable
 
     /// <summary>The account as its grain shows it.</summary>
     public async Task<Account> GetAsync(AccountNumber number, int through = 0) =>
-        await silos[through].Services.GetRequiredService<IGrainFactory>().GetGrain<IAccountGrain>(number.Text).GetAccount()
+        await GrainsOf(through).GetGrain<IAccountGrain>(number.Text).GetAccount()
         ?? throw new InvalidOperationException($"There is no account {number}.");
+
+    /// <summary>Moves an account's activation to a silo of choice.</summary>
+    public async Task ActivateOnAsync(AccountNumber number, SiloProcess silo)
+    {
+        var target = (await Hosts()).Single(host => host.Endpoint.Port == silo.Port);
+        var grain = (IAddressable)Grains.GetGrain<IAccountGrain>(number.Text);
+        for (var attempt = 0; ; attempt++)
+        {
+            await GetAsync(number);
+            var found = await Grains.GetGrain<IManagementGrain>(0).GetActivationAddress(grain);
+            if (target.Equals(found))
+            {
+                return;
+            }
+
+            Assert.True(attempt < 100, $"{number} stays on {found}, it should go to {target}.");
+            RequestContext.Set(IPlacementDirector.PlacementHintKey, target);
+            await grain.AsReference<IGrainManagementExtension>().MigrateOnIdle();
+            RequestContext.Clear();
+            await Task.Delay(50);
+        }
+    }
 
     public DatabaseServer ServerOf(AccountNumber number) => number.Home == "A" ? A : B;
 
@@ -104,11 +164,48 @@ internal sealed class Bank : IAsyncDisposable
 
     /// <summary>Moves money and gives the outcome, whatever it is.</summary>
     public Task<TransferOutcome> TransferAsync(AccountNumber from, AccountNumber to, long minor, string? key = null, string currency = "EUR", int through = 0) =>
-        silos[through].Services.GetRequiredService<IGrainFactory>().GetGrain<ITransferGrain>(from.Text)
+        GrainsOf(through).GetGrain<ITransferGrain>(from.Text)
             .Transfer(new TransferOrder(key ?? Guid.NewGuid().ToString("N"), to, new Money(minor, Currency.Parse(currency)), "tests"));
+
+    /// <summary>How many rows have pending states or commit records, over both homes.</summary>
+    public async Task<long> CountUnsettledAsync()
+    {
+        const string unsettled = "SELECT (SELECT COUNT(*) FROM pending_state) + (SELECT COUNT(*) FROM account WHERE unsettled_since IS NOT NULL)";
+        return (long)(await A.QueryAsync("bank_home", unsettled))! + (long)(await B.QueryAsync("bank_home", unsettled))!;
+    }
+
+    /// <summary>Waits until nothing is under way; gives how long that took, or fails the test with what is left.</summary>
+    public async Task<TimeSpan> UntilSettledAsync(TimeSpan most)
+    {
+        var clock = Stopwatch.StartNew();
+        while (await CountUnsettledAsync() > 0)
+        {
+            if (clock.Elapsed > most)
+            {
+                const string which = "SELECT GROUP_CONCAT(CONCAT_WS(' ', number, unsettled_since, commit_records) SEPARATOR '; ') FROM account WHERE unsettled_since IS NOT NULL";
+                Assert.Fail($"Unsettled after {most.TotalSeconds} s: A: {await A.QueryAsync("bank_home", which)} B: {await B.QueryAsync("bank_home", which)}");
+            }
+
+            await Task.Delay(50);
+        }
+
+        return clock.Elapsed;
+    }
 
     public async ValueTask DisposeAsync()
     {
+        if (client is not null)
+        {
+            using var stopClient = new CancellationTokenSource(TimeSpan.FromSeconds(5));
+            await client.StopAsync(stopClient.Token);
+            client.Dispose();
+        }
+
+        foreach (var process in processes)
+        {
+            await process.DisposeAsync();
+        }
+
         foreach (var silo in silos)
         {
             using var stop = new CancellationTokenSource(TimeSpan.FromSeconds(20));
@@ -119,5 +216,23 @@ internal sealed class Bank : IAsyncDisposable
         await A.DisposeAsync();
         await B.DisposeAsync();
         await System.DisposeAsync();
+    }
+
+    private async Task<IEnumerable<SiloAddress>> Hosts() => (await Grains.GetGrain<IManagementGrain>(0).GetHosts(onlyActive: true)).Keys;
+
+    private IGrainFactory GrainsOf(int silo) => (client ?? silos[silo]).Services.GetRequiredService<IGrainFactory>();
+
+    /// <summary>A trusted back end: an Orleans client that finds the silos in bank_system.</summary>
+    private static IHost BuildClient(string system)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Logging.SetMinimumLevel(LogLevel.Critical);
+        builder.UseOrleansClient(orleans => orleans
+            .UseAdoNetClustering(clustering => (clustering.Invariant, clustering.ConnectionString) = (BankingSilo.Invariant, system))
+            .UseTransactions()
+            .Configure<ClusterOptions>(cluster => (cluster.ClusterId, cluster.ServiceId) = ("bank", "bank"))
+            .Configure<GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = TimeSpan.FromSeconds(1))
+            .Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(11)));
+        return builder.Build();
     }
 }

@@ -125,6 +125,19 @@ internal sealed class DatabaseServer : IAsyncDisposable
         return await command.ExecuteScalarAsync();
     }
 
+    /// <summary>Reads rows as the schema's owner.</summary>
+    public async Task ReadAsync(string database, string sql, Action<MySqlDataReader> read)
+    {
+        await using var connection = new MySqlConnection(Schema(database));
+        await connection.OpenAsync();
+        await using var command = new MySqlCommand(sql, connection);
+        await using var reader = await command.ExecuteReaderAsync();
+        while (await reader.ReadAsync())
+        {
+            read(reader);
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         await KillAsync();
