@@ -102,10 +102,10 @@ public sealed class VerifierTests : IAsyncLifetime
 
         Assert.Empty((await bank.VerifyAsync()).Breaches);
     }
+}
 
-    /// <summary>Runs twenty times as fast, so that ten seconds of patience are half a second.</summary>
-    private sealed class FastTime : TimeProvider
-    {
-        public override long GetTimestamp() => unchecked(base.GetTimestamp() * 20);
-    }
+/// <summary>Runs twenty times as fast, so that ten seconds of patience are half a second.</summary>
+internal sealed class FastTime : TimeProvider
+{
+    public override long GetTimestamp() => unchecked(base.GetTimestamp() * 20);
 }
