@@ -106,7 +106,7 @@ internal sealed class AccountGrain(
     {
         account.DropDurable(durable.PostingVersion, durable.EntryNumber);
         durable.Begins(account.PostingVersion);
-        if (!durable.Admits(waitingLegs + account.PostingVersion - durable.PostingVersion))
+        if (!durable.Admits(account.PostingVersion - durable.PostingVersion))
         {
             throw Overloaded();
         }

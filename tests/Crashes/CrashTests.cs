@@ -38,13 +38,13 @@ public sealed class CrashTests
         using var over = new CancellationTokenSource();
         var load = Task.WhenAll(Enumerable.Range(0, Senders).Select(sender => SendAsync(bank, accounts, new Random((seed * 1_000) + sender), over.Token)));
 
-        var faults = new Faults(bank, new Random(seed), line => Write($"seed {seed}: {line}"));
+        var faults = new Faults(bank, new Random(seed), line => Measured.Say($"crash seed {seed}: {line}"));
         await faults.RunAsync(load);
         await over.CancelAsync();
         await load;
 
         var settled = await bank.UntilSettledAsync(SettleTimeMax);
-        Write($"seed {seed}: {history.Count} transfers, {string.Join(", ", history.ByOutcome.Select(group => $"{group.Count()} {group.Key}"))}; {history.Unknown} answers left it open; longest wait for an outcome {history.LongestWait.TotalSeconds:F1} s; settled {settled.TotalSeconds:F1} s after the load");
+        Measured.Say($"crash seed {seed}: {history.Count} transfers, {string.Join(", ", history.ByOutcome.Select(group => $"{group.Count()} {group.Key}"))}; {history.Unknown} answers left it open; longest wait for an outcome {history.LongestWait.TotalSeconds:F1} s; settled {settled.TotalSeconds:F1} s after the load");
         await history.ReplayAsync(bank, every: 10);
         await history.CheckAsync(bank);
         Assert.Empty((await bank.VerifyAsync()).Breaches);
@@ -65,6 +65,4 @@ public sealed class CrashTests
             await Task.WhenAll(Enumerable.Range(0, copies).Select(_ => history.SendAsync(bank, from, to, minor, key)));
         }
     }
-
-    private static void Write(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
 }

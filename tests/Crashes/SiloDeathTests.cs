@@ -37,7 +37,7 @@ public sealed class SiloDeathTests : IAsyncLifetime
         foreach (var (write, phase, isManager, expected) in moments)
         {
             var (outcome, freeAfter) = await DieAsync(write, phase, isManager);
-            TestContext.Current.TestOutputHelper?.WriteLine($"{write} {phase}: free {freeAfter.TotalSeconds:F1} s after the death, outcome {outcome}");
+            Measured.Say($"{write} {phase}: free {freeAfter.TotalSeconds:F1} s after the death, outcome {outcome}");
             Assert.True(freeAfter < FreeAfterMax, $"{write} {phase}: free only {freeAfter.TotalSeconds:F1} s after the silo died.");
             Assert.True(expected is null || outcome == expected, $"{write} {phase}: expected {expected}, got {outcome}");
         }

@@ -44,9 +44,9 @@ internal sealed class Bank : IAsyncDisposable
 
     public IGrainFactory Grains => GrainsOf(0);
 
-    public static async Task<Bank> StartAsync(int silos = 1)
+    public static async Task<Bank> StartAsync(int silos = 1, string[]? argumentsOfA = null)
     {
-        var servers = await Task.WhenAll(DatabaseServer.CreateAsync("bank_home"), DatabaseServer.CreateAsync("bank_home"), DatabaseServer.CreateAsync("bank_system"));
+        var servers = await Task.WhenAll(DatabaseServer.CreateAsync("bank_home", argumentsOfA ?? []), DatabaseServer.CreateAsync("bank_home"), DatabaseServer.CreateAsync("bank_system"));
         var bank = new Bank(servers[0], servers[1], servers[2]);
         try
         {

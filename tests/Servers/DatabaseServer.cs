@@ -92,6 +92,15 @@ internal sealed class DatabaseServer : IAsyncDisposable
         }
     }
 
+    /// <summary>A server may end itself when it cannot write; then somebody starts it again.</summary>
+    public async Task StartAgainIfGoneAsync()
+    {
+        if (process is null or { HasExited: true })
+        {
+            await StartAsync();
+        }
+    }
+
     /// <summary>SIGKILL: what a crash of the server looks like to everybody.</summary>
     public async Task KillAsync()
     {

@@ -90,6 +90,8 @@ internal sealed class SiloProcess : IAsyncDisposable
         await process.WaitForExitAsync().WaitAsync(StopTimeMax);
     }
 
+    public async Task UntilGoneAsync(TimeSpan most) => await process.WaitForExitAsync().WaitAsync(most);
+
     /// <summary>Waits until the process is stopped by a signal or gone.</summary>
     public async Task<bool> UntilStoppedOrGoneAsync(TimeSpan most)
     {

@@ -67,12 +67,12 @@ public sealed class SeededBugTests(SeededBugTests.Fixture fixture) : IClassFixtu
             await bank.GetAsync(payer);
             var findings = new List<string>();
             var history = new History();
-            seeded.Bug = bug;
+            seeded.Bug = bug == Bug.AnswerBeforeTheCommit ? Bug.None : bug; // that one breaks so much that it is put in for one transfer only
             try
             {
                 await SendAsync(bug, history, findings, payer, payees);
             }
-            catch (Exception exception) when (exception is Xunit.Sdk.IAssertionException or HomeUnavailableException)
+            catch (Exception exception) when (exception is Xunit.Sdk.IAssertionException or HomeUnavailableException or TimeoutException)
             {
                 findings.Add(exception.Message);
             }
@@ -110,10 +110,24 @@ public sealed class SeededBugTests(SeededBugTests.Fixture fixture) : IClassFixtu
 
             if (bug == Bug.AnswerBeforeTheCommit)
             {
-                bank.A.Pause();
-                await history.SendAsync(bank, payer, payees[0], 3, "too-early");
-                await bank.A.KillAsync();
-                await bank.A.StartAsync();
+                await AnswerTooEarlyAsync(history, payer, payees[0]);
+            }
+        }
+
+        /// <summary>The payee's home hangs, its prepare is reported as done, and then the home dies.</summary>
+        private async Task AnswerTooEarlyAsync(History history, AccountNumber payer, AccountNumber payee)
+        {
+            seeded.Bug = Bug.AnswerBeforeTheCommit;
+            bank.B.Pause();
+            try
+            {
+                await history.SendAsync(bank, payer, payee, 3, "too-early");
+            }
+            finally
+            {
+                seeded.Bug = Bug.None;
+                await bank.B.KillAsync();
+                await bank.B.StartAsync();
             }
         }
 

@@ -42,7 +42,8 @@ internal sealed class SeededBugs : IOutgoingGrainCallFilter, IIncomingGrainCallF
     /// <summary>Calls of TransferGrain to the account that runs the transaction.</summary>
     public async Task Invoke(IOutgoingGrainCallContext context)
     {
-        if (context.InterfaceMethod.Name != nameof(IAccountLegs.PostAll) || context.Request.GetArgument(0) is not TransferLeg[] legs)
+        var isTransfer = context.InterfaceMethod.DeclaringType == typeof(IAccountLegs) && context.InterfaceMethod.Name == nameof(IAccountLegs.PostAll);
+        if (!isTransfer || context.Request.GetArgument(0) is not TransferLeg[] { Length: 2 } legs)
         {
             await context.Invoke();
             return;
