@@ -90,16 +90,16 @@ internal static class Bounds
     public static readonly TimeSpan Answer = TimeSpan.FromSeconds(20);
 
     /// <summary>Polls until it is so.</summary>
-    public static async Task UntilAsync(Func<Task<bool>> isSo, string what)
+    public static async Task UntilAsync(Func<Task<bool>> isSo, string what, int everyMs = 25)
     {
-        for (var attempt = 0; attempt < 400; attempt++)
+        for (var attempt = 0; attempt < 10_000 / everyMs; attempt++)
         {
             if (await isSo())
             {
                 return;
             }
 
-            await Task.Delay(25);
+            await Task.Delay(everyMs);
         }
 
         Assert.Fail($"Expected within 10 s: {what}.");
