@@ -16,6 +16,7 @@ internal static class Migration
     /// <summary>How long a server that is still starting is waited for, and another runner.</summary>
     private static readonly TimeSpan ConnectTimeMax = TimeSpan.FromSeconds(60);
     private const int LockSeconds = 60;
+    private const string LockName = "banking-migration";
 
     public static async Task<int> RunAsync(string[] args, TextWriter output)
     {
@@ -35,7 +36,7 @@ internal static class Migration
         return failures == 0 ? 0 : 1;
     }
 
-    public static async Task<(string Line, bool IsGood)> MigrateAsync(string name, string script, string? schemaConnection, string? runtimeConnection)
+    public static async Task<(string Line, bool IsGood)> MigrateAsync(string name, string script, string? schemaConnection, string? runtimeConnection, int lockSeconds = LockSeconds)
     {
         var started = Stopwatch.GetTimestamp();
         if (string.IsNullOrEmpty(schemaConnection) || string.IsNullOrEmpty(runtimeConnection))
@@ -47,7 +48,11 @@ internal static class Migration
         {
             var settings = new MySqlConnectionStringBuilder(schemaConnection) { Pooling = false, ConnectionTimeout = 5, DefaultCommandTimeout = 600 };
             await using var connection = await ConnectAsync(settings.ConnectionString);
-            await ExecuteAsync(connection, $"SELECT GET_LOCK('banking-migration', {LockSeconds})");
+            if (await ExecuteAsync(connection, $"SELECT GET_LOCK('{LockName}', {lockSeconds})") != "1")
+            {
+                return ($"{name}: another migration has had the server's lock '{LockName}' for {lockSeconds} s; nothing was touched. Wait for it, or end its connection, and run this again", false);
+            }
+
             var applied = await Task.Run(() => Evolve(settings.ConnectionString, script, new MySqlConnectionStringBuilder(runtimeConnection).UserID));
             if (script == "home")
             {

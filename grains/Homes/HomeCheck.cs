@@ -10,7 +10,7 @@ namespace Banking.Homes;
 internal static class HomeCheck
 {
     /// <summary>The newest script in sql/home. The silo refuses a home that misses it; <c>migrate</c> brings it.</summary>
-    public const int SchemaVersion = 1;
+    public const int SchemaVersion = 2;
 
     private const string Variables =
         "SHOW GLOBAL VARIABLES WHERE variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', " +
@@ -28,7 +28,7 @@ internal static class HomeCheck
         var variables = await ReadAsync(connection, Variables, reader => (Name: reader.GetString(0).ToLowerInvariant(), Value: reader.GetString(1)), cancellation);
         var settings = variables.ToDictionary(variable => variable.Name, variable => variable.Value);
         return await CheckSchemaAsync(connection, name, cancellation)
-            ?? CheckRole(settings)
+            ?? CheckServer(settings)
             ?? (allowRelaxed ? null : CheckDurability(settings));
     }
 
@@ -65,11 +65,16 @@ internal static class HomeCheck
         return others.Count == 0 ? null : $"its tables {string.Join(", ", others)} are not InnoDB and cannot roll back. Convert them: ALTER TABLE … ENGINE = InnoDB.";
     }
 
-    private static string? CheckRole(Dictionary<string, string> settings)
+    private static string? CheckServer(Dictionary<string, string> settings)
     {
         if (IsOn(settings, "read_only") || IsOn(settings, "super_read_only"))
         {
             return "it is read-only, as a replica is. Point the connection string at the primary server.";
+        }
+
+        if (long.Parse(settings["max_allowed_packet"], CultureInfo.InvariantCulture) < EngineLimits.PacketBytesMin)
+        {
+            return $"max_allowed_packet is {settings["max_allowed_packet"]}: the writes of many accounts would not fit into one. Set it to at least {EngineLimits.PacketBytesMin} on the server.";
         }
 
         return IsOn(settings, "wsrep_on")

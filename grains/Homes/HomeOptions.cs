@@ -45,11 +45,20 @@ internal static class EngineLimits
     /// <summary>Operations in one MySQL transaction. Larger batches gain nothing and hold locks longer.</summary>
     public const int BatchMax = 128;
 
-    /// <summary>Text in one MySQL transaction, well below the smallest usual max_allowed_packet (16 MiB).</summary>
-    public const int BatchBytesMax = 4 * 1024 * 1024;
+    /// <summary>Text of all members of a batch. A larger operation is a batch of its own.</summary>
+    public const long BatchBytesMax = 4 * 1024 * 1024;
+
+    /// <summary>The largest packet that a home must take (<see cref="HomeCheck"/>), MariaDB's default.</summary>
+    public const long PacketBytesMin = 16 * 1024 * 1024;
+
+    /// <summary>Text of one operation; a larger one could not be sent. The rest of a packet is the text of the statements.</summary>
+    public const long OperationBytesMax = PacketBytesMin - (256 * 1024);
 
     /// <summary>Members of a batch that had to leave it and wait for a lock on a connection of their own, at once.</summary>
     public const int AloneMax = 8;
+
+    /// <summary>The same with those that wait for their turn; more are refused. At one lock wait each they would wait a minute.</summary>
+    public const int AloneWaitingMax = 512;
 
     /// <summary>Attempts to find out whether a commit of unknown outcome landed.</summary>
     public const int ResolveAttemptsMax = 3;

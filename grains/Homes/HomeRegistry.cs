@@ -27,7 +27,7 @@ internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
         var start = key.LastIndexOf('/') + 1;
         var end = key.IndexOf('-', start);
         var name = end < 0 ? "" : key[start..end];
-        return TryGet(name, out var home) ? home : throw new HomeUnavailableException($"There is no home '{name}' here; it is asked for by the key {key}. Configure Homes:{name}.");
+        return TryGet(name, out var home) ? home : throw new HomeUnavailableException(MaskedText.Of($"There is no home '{name}' here; it is asked for by the key {key}. Configure Homes:{name}."));
     }
 
     /// <summary>Checks all homes at once, so that one that does not answer does not delay the others.</summary>

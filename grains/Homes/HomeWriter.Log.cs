@@ -13,9 +13,6 @@ internal sealed partial class HomeWriter
     [LoggerMessage(1103, LogLevel.Warning, "Home {Home}: attempt {Attempt} to look up a commit failed: {Message}")]
     private partial void LogResolveFailed(string home, int attempt, string message);
 
-    [LoggerMessage(1104, LogLevel.Warning, "Home {Home}: deferred metadata was not written: {Message}")]
-    private partial void LogFlushFailed(string home, string message);
-
-    [LoggerMessage(1105, LogLevel.Error, "Home {Home}: a batch of {Members} failed in a way that is not expected; the writer went on")]
-    private partial void LogBatchFailed(string home, int members, Exception exception);
+    [LoggerMessage(1105, LogLevel.Warning, "Home {Home}: a batch of {Members} failed with {Exception} ({Message}); the writer went on")]
+    private partial void LogBatchFailed(string home, int members, string exception, string message);
 }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using MySqlConnector;
-using Orleans.Storage;
 
 namespace Banking.Homes;
 
@@ -12,13 +11,16 @@ namespace Banking.Homes;
 /// <remarks>
 /// Phases of a batch, two round trips:
 /// <list type="number">
-/// <item>lock the rows of all members and read version, fence and operation id, skipping rows that others have locked;</item>
-/// <item>sort the members: a row that is not as expected = conflict of that member alone (3.4, 3.7); a row that was skipped leaves the
-/// batch and goes alone with a short wait; the rest is written with multi-row statements and committed.</item>
+/// <item>lock the rows of all members and read version, fence and operation id, skipping rows that others have locked; then look
+/// for cancelled transactions, if a member decides one;</item>
+/// <item>sort the members: a row that is not as expected = conflict of that member alone (3.4, 3.7); a decision about a cancelled
+/// transaction is refused (3.8); a row that was skipped leaves the batch and goes alone with a short wait; the rest is written with
+/// multi-row statements and committed.</item>
 /// </list>
-/// When the server refuses (duplicate key, lock time-out) the batch is rolled back and its members go alone. When the
-/// connection breaks before the commit was answered, the rows are read again under lock and each member's fate is decided
-/// (section 4, "commit of unknown outcome").
+/// When the server refuses a statement (duplicate key, CHECK, lock time-out, whatever it is) the batch is rolled back and its members
+/// go alone, one after the other. When the connection breaks before the commit was answered, the rows are read again under lock and
+/// each member's fate is decided (section 4, "commit of unknown outcome").
+/// Order: the operations of one row are written in the order in which they came.
 /// Bounds: <see cref="EngineLimits"/>.
 /// </remarks>
 internal sealed partial class HomeWriter : IAsyncDisposable
@@ -29,17 +31,20 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     private readonly HomeSeams seams;
     private readonly Channel<HomeOperation> queue = Channel.CreateBounded<HomeOperation>(
         new BoundedChannelOptions(EngineLimits.QueueMax) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
-    private readonly Dictionary<string, (StoreOperation Flush, long Since)> deferred = [];
+    private readonly DeferredMetadata deferred;
+
+    /// <summary>Rows whose operations go alone at present, each with the last of them: what comes later goes alone behind it.</summary>
+    private readonly Dictionary<string, (HomeOperation Last, Task Done)> alone = [];
     private readonly SemaphoreSlim aloneSlots = new(EngineLimits.AloneMax);
     private readonly CancellationTokenSource stopping = new();
-    private readonly Task writing, flushing;
-    private int queued;
+    private readonly Task writing;
+    private int queued, goingAlone;
 
     public HomeWriter(Home home, string writerName, ILogger logger, HomeSeams seams)
     {
         (this.home, this.writerName, this.logger, this.seams) = (home, writerName, logger, seams);
+        deferred = new DeferredMetadata(home, Enqueue, logger);
         writing = Task.Run(WriteAsync);
-        flushing = Task.Run(FlushAsync);
     }
 
     /// <summary>Operations that wait or are being written.</summary>
@@ -48,11 +53,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     /// <summary>Queues a write. A flush of the same row that still waits is superseded: the write carries newer metadata.</summary>
     public Task StoreAsync(StoreOperation operation)
     {
-        lock (deferred)
-        {
-            deferred.Remove(operation.Key);
-        }
-
+        deferred.Drop(operation.Key);
         return Enqueue(seams.Rewrite?.Invoke(operation) ?? operation);
     }
 
@@ -61,60 +62,43 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     {
         if (!home.IsAvailable)
         {
-            throw new HomeUnavailableException($"Home {home.Name} is not available: {home.Reason}. Nothing was read for {key}.");
+            throw new HomeUnavailableException(MaskedText.Of($"Home {home.Name} is not available: {home.Reason}. Nothing was read for {key}."));
         }
 
-        (StoreOperation Flush, long Since) waiting;
-        lock (deferred)
-        {
-            deferred.Remove(key, out waiting);
-        }
-
-        if (waiting.Flush is not null)
-        {
-            _ = FlushAsync(waiting.Flush);
-        }
-
+        deferred.FlushNow(key);
         var load = new LoadOperation(table, key);
         await Enqueue(load);
         return load;
     }
 
-    /// <summary>
-    /// Rule 3.9: takes metadata that may wait. It is written with the row's next write or within
-    /// <see cref="EngineLimits.DeferMax"/>, whatever happens to the activation; the newest snapshot wins.
-    /// </summary>
-    public void Defer(StoreOperation flush)
-    {
-        lock (deferred)
-        {
-            var since = deferred.TryGetValue(flush.Key, out var waiting) ? waiting.Since : Stopwatch.GetTimestamp();
-            deferred[flush.Key] = (flush, since);
-        }
-    }
+    /// <summary>Rule 3.9: takes metadata that may wait.</summary>
+    public void Defer(StoreOperation flush) => deferred.Add(flush);
 
     public async ValueTask DisposeAsync()
     {
+        await deferred.DisposeAsync();
         await stopping.CancelAsync();
-        await flushing;
-        lock (deferred)
-        {
-            foreach (var (flush, _) in deferred.Values)
-            {
-                queue.Writer.TryWrite(flush);
-            }
-
-            deferred.Clear();
-        }
-
         queue.Writer.TryComplete();
         await writing;
+        Task[] last;
+        lock (alone)
+        {
+            last = [.. alone.Values.Select(row => row.Done)];
+        }
+
+        await Task.WhenAll(last);
         stopping.Dispose();
         aloneSlots.Dispose();
     }
 
     private Task Enqueue(HomeOperation operation)
     {
+        if (operation.Bytes > EngineLimits.OperationBytesMax)
+        {
+            operation.Fail(FailureKind.Refused, $"Expected at most {EngineLimits.OperationBytesMax} bytes in one write, got up to {operation.Bytes} for {operation.Key}. Nothing was written.");
+            return operation.Completion;
+        }
+
         Interlocked.Increment(ref queued);
         if (!queue.Writer.TryWrite(operation))
         {
@@ -125,59 +109,6 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         return operation.Completion;
     }
 
-    private async Task FlushAsync()
-    {
-        using var timer = new PeriodicTimer(EngineLimits.DeferMax / 4);
-        var due = new List<StoreOperation>();
-        try
-        {
-            while (await timer.WaitForNextTickAsync(stopping.Token))
-            {
-                if (!home.IsAvailable)
-                {
-                    continue; // what waits keeps waiting; nobody else would collect these commit records
-                }
-
-                lock (deferred)
-                {
-                    due.AddRange(deferred.Values.Where(waiting => Stopwatch.GetElapsedTime(waiting.Since) >= EngineLimits.DeferMax).Select(waiting => waiting.Flush));
-                    due.ForEach(flush => deferred.Remove(flush.Key));
-                }
-
-                due.ForEach(flush => _ = FlushAsync(flush));
-                due.Clear();
-            }
-        }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
-        {
-            // Stopping: DisposeAsync writes what is left.
-        }
-    }
-
-    /// <summary>
-    /// Writes one flush. If the home did not answer it waits again: the activation believes that it is written, so nothing
-    /// else would ever write it. A conflict means that a newer write or load of the row was there first: nothing is lost, since
-    /// a flush leaves the version alone, and a stale activation finds out by its own next call.
-    /// </summary>
-    private async Task FlushAsync(StoreOperation flush)
-    {
-        try
-        {
-            await Enqueue(flush);
-        }
-        catch (HomeUnavailableException)
-        {
-            lock (deferred)
-            {
-                deferred.TryAdd(flush.Key, (flush.Again(), Stopwatch.GetTimestamp()));
-            }
-        }
-        catch (Exception exception) when (exception is InconsistentStateException or InvalidOperationException)
-        {
-            LogFlushFailed(home.Name, exception.Message);
-        }
-    }
-
     private async Task WriteAsync()
     {
         MySqlConnection? connection = null;
@@ -185,18 +116,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         while (carried.Count > 0 || await queue.Reader.WaitToReadAsync())
         {
             var batch = TakeBatch(carried);
-            try
-            {
-                connection = await ExecuteAsync(connection, batch);
-            }
-            catch (Exception exception) when (exception is not OutOfMemoryException)
-            {
-                // Whatever went wrong with one batch must not stop the writer: everybody behind it would wait for ever.
-                LogBatchFailed(home.Name, batch.Count, exception);
-                FailAll(batch, FailureKind.Unavailable, $"Home {home.Name} failed; what became of the write is not known: {exception.Message}");
-                connection = await CloseAsync(connection);
-            }
-
+            connection = await ExecuteAsync(connection, batch, isAlone: false);
             Interlocked.Add(ref queued, -batch.Count);
         }
 
@@ -206,18 +126,21 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
     }
 
-    /// <summary>At most one operation per row in a batch; a second one waits for the next, in order.</summary>
+    /// <summary>
+    /// At most one operation per row in a batch, and no more text than a packet takes; what does not fit waits for the next, in
+    /// order. What comes for a row whose operations go alone goes behind them.
+    /// </summary>
     private List<HomeOperation> TakeBatch(Queue<HomeOperation> carried)
     {
         var batch = new List<HomeOperation>();
         var keys = new HashSet<string>();
-        var bytes = 0;
+        var (bytes, isFull) = (0L, false);
         for (var left = carried.Count; left > 0; left--)
         {
             Take(carried.Dequeue());
         }
 
-        while (batch.Count < EngineLimits.BatchMax && bytes < EngineLimits.BatchBytesMax && queue.Reader.TryRead(out var operation))
+        while (!isFull && carried.Count < EngineLimits.BatchMax && queue.Reader.TryRead(out var operation))
         {
             Take(operation);
         }
@@ -228,68 +151,68 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
         void Take(HomeOperation operation)
         {
-            if (batch.Count < EngineLimits.BatchMax && keys.Add(operation.Key))
+            var isNextOfItsRow = keys.Add(operation.Key);
+            if (isNextOfItsRow && TryGoBehind(operation))
             {
-                batch.Add(operation);
-                bytes += operation.Bytes;
+                keys.Remove(operation.Key);
+            }
+            else if (!isNextOfItsRow || isFull || (batch.Count > 0 && bytes + operation.Bytes > EngineLimits.BatchBytesMax))
+            {
+                isFull |= isNextOfItsRow;
+                carried.Enqueue(operation);
             }
             else
             {
-                carried.Enqueue(operation);
+                batch.Add(operation);
+                bytes += operation.Bytes;
+                isFull = batch.Count == EngineLimits.BatchMax;
             }
         }
     }
 
-    /// <summary>Writes a batch and tells every member its outcome. Returns the connection if it is still good.</summary>
-    private async Task<MySqlConnection?> ExecuteAsync(MySqlConnection? connection, List<HomeOperation> batch)
+    /// <summary>Writes a batch and tells every member its outcome, whatever happens. Returns the connection if it is still good.</summary>
+    /// <param name="isAlone">One member that had to leave its batch: it waits for locks, up to the lock wait of the session.</param>
+    private async Task<MySqlConnection?> ExecuteAsync(MySqlConnection? connection, List<HomeOperation> batch, bool isAlone)
     {
+        if (batch.Count == 0)
+        {
+            return connection;
+        }
+
         var started = Stopwatch.GetTimestamp();
+        var (members, commitSent) = (batch, false);
         try
         {
             connection ??= await home.OpenAsync(stopping.Token);
-        }
-        catch (Exception exception) when (exception is MySqlException or OperationCanceledException or TimeoutException)
-        {
-            home.ReportFailure(exception.Message);
-            FailAll(batch, FailureKind.Unavailable, $"Home {home.Name} cannot be reached: {exception.Message}");
-            return null;
-        }
-
-        var commitSent = false;
-        List<HomeOperation> members = batch;
-        try
-        {
-            members = await LockAsync(connection, batch, wait: false);
-            if (members.Count > 0)
+            var (locked, refusal) = await LockAsync(connection, batch, isAlone);
+            if (refusal is null && locked.Count > 0)
             {
-                commitSent = true;
-                await CommitAsync(connection, members);
+                (members, commitSent) = (locked, true);
+                refusal = await CommitAsync(connection, members, isAlone);
+                commitSent = false;
+            }
+
+            if (refusal is null && locked.Count > 0)
+            {
                 members.ForEach(member => member.Succeed());
-            }
-            else
-            {
-                await RollbackAsync(connection);
+                home.Instruments.BatchWritten(home.Name, members.Count, Stopwatch.GetElapsedTime(started));
+                return connection;
             }
 
-            home.Instruments.BatchWritten(home.Name, members.Count, Stopwatch.GetElapsedTime(started));
-            return connection;
-        }
-        catch (MySqlException exception) when (IsDefinite(exception) && connection.State == System.Data.ConnectionState.Open)
-        {
-            // The server refused one member's statement: nothing is committed, each member goes alone.
-            LogBatchSplit(home.Name, members.Count, exception.ErrorCode.ToString(), exception.Message);
+            // Always before anything else: after a lock time-out the server has undone only the one statement.
             await RollbackAsync(connection);
-            foreach (var member in members)
-            {
-                await GoAloneAsync(member);
-            }
-
-            return connection;
+            return refusal is null ? connection : await SplitAsync(connection, members, refusal, isAlone);
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
+            // Whatever went wrong with one batch must not stop the writer: everybody behind it would wait for ever.
+            LogBatchFailed(home.Name, members.Count, exception.GetType().Name, MaskedText.Of(exception.Message));
             home.ReportFailure(exception.Message);
-            await connection.DisposeAsync();
+            if (connection is not null)
+            {
+                await connection.DisposeAsync();
+            }
+
             if (commitSent)
             {
                 await ResolveAsync(members, exception);
@@ -303,30 +226,60 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
     }
 
-    /// <summary>First round trip: locks what can be locked and returns the members that may be written.</summary>
-    private async Task<List<HomeOperation>> LockAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
+    /// <summary>The server refused a statement and nothing is committed. Only the member at fault must fail, so each goes alone.</summary>
+    private async Task<MySqlConnection?> SplitAsync(MySqlConnection? connection, List<HomeOperation> members, MySqlException refusal, bool isAlone)
     {
-        var found = await ReadVersionsAsync(connection, batch, wait);
+        if (isAlone)
+        {
+            FailDefinitely(members[0], refusal);
+            return connection;
+        }
+
+        LogBatchSplit(home.Name, members.Count, refusal.ErrorCode.ToString(), MaskedText.Of(refusal.Message));
+        foreach (var member in members)
+        {
+            connection = await ExecuteAsync(connection, [member], isAlone: true);
+        }
+
+        return connection;
+    }
+
+    /// <summary>
+    /// First round trip: locks what can be locked and returns the members that may be written, or the server's refusal.
+    /// </summary>
+    private async Task<(List<HomeOperation> Members, MySqlException? Refusal)> LockAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
+    {
+        LockedRows rows;
+        try
+        {
+            rows = await ReadRowsAsync(connection, batch, wait);
+        }
+        catch (MySqlException exception) when (IsFromServer(exception, connection))
+        {
+            return (batch, exception);
+        }
+
         var members = new List<HomeOperation>(batch.Count);
         foreach (var operation in batch)
         {
-            var isFound = found.TryGetValue(operation.Key, out var version);
+            var isFound = rows.Versions.TryGetValue(operation.Key, out var version);
             switch (operation)
             {
                 case LoadOperation:
                     members.Add(operation); // one that was not found is absent or skipped; the second round trip tells
                     break;
-                case StoreOperation { ExpectsAbsent: true } when !isFound:
-                    members.Add(operation);
-                    break;
-                case StoreOperation store when isFound && store.IsExpected(version):
-                    members.Add(operation);
+                case StoreOperation store when isFound ? store.IsExpected(version) : store.ExpectsAbsent:
+                    if (!RefuseIfCancelled(store, rows))
+                    {
+                        members.Add(operation);
+                    }
+
                     break;
                 case StoreOperation store when isFound:
                     store.Fail(FailureKind.Conflict, $"Expected {Describe(store)}, found version {version.Version} and fence {version.Fence}. Another activation owns the row.");
                     break;
                 case var skipped when !wait:
-                    _ = GoAloneInBackgroundAsync(skipped);
+                    GoAlone(skipped);
                     break;
                 default:
                     operation.Fail(FailureKind.Conflict, $"Expected {Describe((StoreOperation)operation)}, found no such row.");
@@ -334,41 +287,71 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             }
         }
 
-        return members;
+        return (members, null);
     }
 
-    private static async Task<Dictionary<string, RowVersion>> ReadVersionsAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
+    /// <summary>Rule 3.8. Not a conflict: the activation owns the row, it must only load and forget the transaction.</summary>
+    private static bool RefuseIfCancelled(StoreOperation store, LockedRows rows)
+    {
+        foreach (var transaction in store.NewCommits.Where(transaction => rows.Cancelled.Contains((store.Key, transaction))))
+        {
+            store.Fail(FailureKind.Refused, $"Expected transaction {transaction} of {store.Key} to be open, its participants were told that it never commits. Nothing was written.");
+            return true;
+        }
+
+        return false;
+    }
+
+    private static async Task<LockedRows> ReadRowsAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
     {
         using var sql = new SqlBatch();
         sql.Add(Statements.Begin);
-        foreach (var table in batch.GroupBy(operation => operation.Table))
+        var tables = batch.GroupBy(operation => operation.Table).ToList();
+        foreach (var table in tables)
         {
             sql.Add(table.Key.SelectVersions).AddKeys(table.Select(operation => operation.Key).ToList());
             sql.Add(wait ? Statements.ForUpdate : Statements.ForUpdateSkipLocked).End();
         }
 
-        var found = new Dictionary<string, RowVersion>(batch.Count);
+        // Behind the locks: who cancels a transaction does it under the lock of its manager's row.
+        var decisions = batch.OfType<StoreOperation>().SelectMany(store => store.NewCommits.Select(transaction => (store.Key, transaction.ToByteArray(bigEndian: true)))).ToList();
+        if (decisions.Count > 0)
+        {
+            sql.Add(Statements.SelectCancelled).AddPairs("account", "transaction_id", decisions);
+        }
+
+        var rows = new LockedRows(new Dictionary<string, RowVersion>(batch.Count), []);
         await using var reader = await sql.ReadAsync(connection);
-        do
+        foreach (var _ in tables)
         {
             while (await reader.ReadAsync())
             {
-                found[reader.GetString(0)] = new RowVersion(reader.GetInt64(1), reader.GetInt64(2), ReadGuid(reader, 3));
+                rows.Versions[reader.GetString(0)] = new RowVersion(reader.GetInt64(1), reader.GetInt64(2), ReadGuid(reader, 3));
             }
+
+            await reader.NextResultAsync();
         }
-        while (await reader.NextResultAsync());
+
+        while (decisions.Count > 0 && await reader.ReadAsync())
+        {
+            rows.Cancelled.Add((reader.GetString(0), ReadGuid(reader, 1)));
+        }
 
         foreach (var load in batch.OfType<LoadOperation>())
         {
             load.Reset();
-            load.IsLocked = found.ContainsKey(load.Key);
+            load.IsLocked = rows.Versions.ContainsKey(load.Key);
         }
 
-        return found;
+        return rows;
     }
 
-    /// <summary>Second round trip: writes, reads what loads want, and commits.</summary>
-    private async Task CommitAsync(MySqlConnection connection, List<HomeOperation> members, bool mark = false)
+    /// <summary>
+    /// Second round trip: writes, reads what loads want, and commits. Returns null when that is done, else the server's refusal
+    /// of a statement before the COMMIT. Statements of one packet run in order and a failed one ends it: while the result set
+    /// in front of the COMMIT has not come, the COMMIT has not run. An error behind it is one of unknown outcome, and is thrown.
+    /// </summary>
+    private async Task<MySqlException?> CommitAsync(MySqlConnection connection, List<HomeOperation> members, bool isAlone, bool mark = false)
     {
         if (seams.Locked is { } locked)
         {
@@ -384,27 +367,43 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
         var loads = members.OfType<LoadOperation>().ToList();
         AppendLoads(sql, loads);
-        sql.Add("COMMIT");
-        await using (var reader = await sql.ReadAsync(connection))
+        sql.Add(Statements.BeforeCommit).Add("COMMIT");
+        var isCommitReached = false;
+        try
         {
+            await using var reader = await sql.ReadAsync(connection);
             await ReadLoadsAsync(reader, loads);
+            isCommitReached = true;
             while (await reader.NextResultAsync())
             {
-                // Runs the statements that give no rows, the COMMIT last.
+                // Runs the COMMIT.
             }
+        }
+        catch (MySqlException exception) when (!isCommitReached && IsFromServer(exception, connection))
+        {
+            return exception;
         }
 
         foreach (var load in loads.Where(load => load is { IsLocked: false, Row: not null }).ToList())
         {
             // Skipped is not absent: the row exists, somebody else had it locked. The load must wait for them and fence them off.
             members.Remove(load);
-            _ = GoAloneInBackgroundAsync(load);
+            if (isAlone)
+            {
+                load.Fail(FailureKind.Unavailable, $"{load.Key} was made while it was loaded. Load it again.");
+            }
+            else
+            {
+                GoAlone(load);
+            }
         }
 
         if (seams.Committed is { } committed)
         {
             await committed(home.Name, members);
         }
+
+        return null;
     }
 
     private static void AppendStores(SqlBatch sql, List<StoreOperation> stores)
@@ -458,6 +457,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
     }
 
+    /// <summary>Reads what loads want, up to the result set that stands before the COMMIT.</summary>
     private static async Task ReadLoadsAsync(MySqlDataReader reader, List<LoadOperation> loads)
     {
         if (loads.Count == 0)
@@ -480,56 +480,65 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         {
             byKey[reader.GetString(0)].Pending.Add(SqlRow.Read(reader));
         }
+
+        await reader.NextResultAsync();
     }
 
-    private async Task GoAloneInBackgroundAsync(HomeOperation operation)
+    private bool TryGoBehind(HomeOperation operation)
     {
-        await Task.Yield();
-        await GoAloneAsync(operation);
-    }
-
-    /// <summary>One member on a connection of its own, waiting for locks up to the lock wait of the session.</summary>
-    private async Task GoAloneAsync(HomeOperation operation)
-    {
-        await aloneSlots.WaitAsync();
-        var commitSent = false;
-        try
+        lock (alone)
         {
-            await using var connection = await home.OpenAsync(stopping.Token);
-            try
+            if (!alone.ContainsKey(operation.Key))
             {
-                var members = await LockAsync(connection, [operation], wait: true);
-                if (members.Count == 0)
-                {
-                    await RollbackAsync(connection);
-                    return;
-                }
-
-                commitSent = true;
-                await CommitAsync(connection, members);
-                members.ForEach(member => member.Succeed());
-            }
-            catch (MySqlException exception) when (IsDefinite(exception) && connection.State == System.Data.ConnectionState.Open)
-            {
-                await RollbackAsync(connection);
-                FailDefinitely(operation, exception);
+                return false;
             }
         }
-        catch (Exception exception) when (exception is not OutOfMemoryException)
+
+        GoAlone(operation);
+        Interlocked.Decrement(ref queued);
+        return true;
+    }
+
+    /// <summary>Gives an operation a connection of its own, behind what goes alone for its row already.</summary>
+    private void GoAlone(HomeOperation operation)
+    {
+        lock (alone)
         {
-            home.ReportFailure(exception.Message);
-            if (commitSent)
+            if (goingAlone >= EngineLimits.AloneWaitingMax)
             {
-                await ResolveAsync([operation], exception);
+                operation.Fail(FailureKind.Unavailable, $"Home {home.Name} has {EngineLimits.AloneWaitingMax} operations that wait for rows which others have locked. Nothing was written for {operation.Key}.");
+                return;
             }
-            else
+
+            goingAlone++;
+            var before = alone.TryGetValue(operation.Key, out var row) ? row.Done : Task.CompletedTask;
+            alone[operation.Key] = (operation, GoAloneAsync(operation, before));
+        }
+    }
+
+    private async Task GoAloneAsync(HomeOperation operation, Task before)
+    {
+        await Task.Yield();
+        await before;
+        await aloneSlots.WaitAsync();
+        try
+        {
+            if (await ExecuteAsync(null, [operation], isAlone: true) is { } connection)
             {
-                operation.Fail(FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}");
+                await connection.DisposeAsync();
             }
         }
         finally
         {
             aloneSlots.Release();
+            lock (alone)
+            {
+                goingAlone--;
+                if (alone[operation.Key].Last == operation)
+                {
+                    alone.Remove(operation.Key);
+                }
+            }
         }
     }
 
@@ -539,30 +548,31 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     /// </summary>
     private async Task ResolveAsync(List<HomeOperation> members, Exception cause)
     {
-        LogOutcomeUnknown(home.Name, members.Count, cause.Message);
+        LogOutcomeUnknown(home.Name, members.Count, MaskedText.Of(cause.Message));
         for (var attempt = 1; attempt <= EngineLimits.ResolveAttemptsMax; attempt++)
         {
             try
             {
                 await using var connection = await home.OpenAsync(stopping.Token);
-                var found = await ReadVersionsAsync(connection, members, wait: true);
-                var landed = members.OfType<StoreOperation>().Where(store => found.TryGetValue(store.Key, out var version) && store.HasLanded(version)).ToList();
-                var again = members.Except(landed).Where(member =>
-                    member is LoadOperation || (member is StoreOperation store &&
-                        (found.TryGetValue(store.Key, out var version) ? store.IsExpected(version) : store.ExpectsAbsent))).ToList();
-                await CommitAsync(connection, again, mark: true);
-                landed.ForEach(store => store.Succeed());
-                again.ForEach(member => member.Succeed());
-                foreach (var lost in members.Except(landed).Except(again).OfType<StoreOperation>())
+                var rows = await ReadRowsAsync(connection, members, wait: true);
+                var landed = members.OfType<StoreOperation>().Where(store => rows.Versions.TryGetValue(store.Key, out var version) && store.HasLanded(version)).ToList();
+                var lost = members.OfType<StoreOperation>().Except(landed).Where(store =>
+                    rows.Versions.TryGetValue(store.Key, out var version) ? !store.IsExpected(version) : !store.ExpectsAbsent).ToList();
+                var cancelled = members.OfType<StoreOperation>().Except(landed).Except(lost).Where(store => RefuseIfCancelled(store, rows)).ToList();
+                var again = members.Except(landed).Except(lost).Except(cancelled).ToList();
+                if (await CommitAsync(connection, again, isAlone: true, mark: true) is { } refusal)
                 {
-                    lost.Fail(FailureKind.Conflict, $"Expected {Describe(lost)} after a lost connection, found another. Another activation owns the row.");
+                    throw refusal;
                 }
 
+                landed.ForEach(store => store.Succeed());
+                again.ForEach(member => member.Succeed());
+                lost.ForEach(store => store.Fail(FailureKind.Conflict, $"Expected {Describe(store)} after a lost connection, found another. Another activation owns the row."));
                 return;
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
-                LogResolveFailed(home.Name, attempt, exception.Message);
+                LogResolveFailed(home.Name, attempt, MaskedText.Of(exception.Message));
                 cause = exception;
             }
         }
@@ -571,43 +581,31 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         FailAll(members, FailureKind.Unavailable, $"Home {home.Name} lost the connection while committing, and did not say in {EngineLimits.ResolveAttemptsMax} attempts what became of it: {cause.Message}");
     }
 
-    private static async Task<MySqlConnection?> CloseAsync(MySqlConnection? connection)
-    {
-        if (connection is not null)
-        {
-            await connection.DisposeAsync();
-        }
-
-        return null;
-    }
-
-    /// <summary>Always rolls back before anything else: after a lock time-out the server has undone only the one statement.</summary>
     private static async Task RollbackAsync(MySqlConnection connection)
     {
         using var sql = new SqlBatch();
         await sql.Add("ROLLBACK").ExecuteAsync(connection);
     }
 
-    private static void FailDefinitely(HomeOperation operation, MySqlException exception)
+    private static void FailDefinitely(HomeOperation operation, MySqlException refusal)
     {
-        var (kind, what) = exception.ErrorCode switch
+        var (kind, what) = refusal.ErrorCode switch
         {
             MySqlErrorCode.DuplicateKeyEntry => (FailureKind.Conflict, "a row exists already that this write was to make"),
             MySqlErrorCode.LockWaitTimeout or MySqlErrorCode.LockDeadlock => (FailureKind.Unavailable, "the row is locked by somebody else"),
+            MySqlErrorCode.ServerShutdown or MySqlErrorCode.QueryInterrupted or MySqlErrorCode.DiskFull or MySqlErrorCode.RecordFileFull or
+                MySqlErrorCode.OptionPreventsStatement => (FailureKind.Unavailable, "the server cannot write at present"),
             _ => (FailureKind.Refused, "the server refused the write"),
         };
-        operation.Fail(kind, $"{what} ({operation.Table.Name} {operation.Key}): {exception.Message}");
+        operation.Fail(kind, $"{what} ({operation.Table.Name} {operation.Key}): {refusal.Message}");
     }
 
     /// <summary>
-    /// Errors that the server gives before it would commit. Any other error leaves the outcome open, an error of COMMIT
-    /// itself above all.
+    /// An error that the server sent, by the SQLSTATE that only such errors have, on a connection that goes on. Errors that the
+    /// driver makes itself (a lost connection, a time-out) tell nothing about what the server did.
     /// </summary>
-    private static bool IsDefinite(MySqlException exception) => exception.ErrorCode is
-        MySqlErrorCode.DuplicateKeyEntry or MySqlErrorCode.LockWaitTimeout or MySqlErrorCode.LockDeadlock or
-        MySqlErrorCode.DataTooLong or MySqlErrorCode.WarningDataOutOfRange or MySqlErrorCode.ColumnCannotBeNull or
-        (MySqlErrorCode)3819 or (MySqlErrorCode)4025 or // CHECK violated: MySQL, MariaDB
-        MySqlErrorCode.TableAccessDenied or MySqlErrorCode.ColumnAccessDenied or MySqlErrorCode.NoSuchTable or MySqlErrorCode.ParseError;
+    private static bool IsFromServer(MySqlException exception, MySqlConnection connection) =>
+        exception.SqlState is not null && connection.State == System.Data.ConnectionState.Open;
 
     private static void FailAll(List<HomeOperation> members, FailureKind kind, string message) =>
         members.ForEach(member => member.Fail(kind, message));
@@ -617,4 +615,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         : $"version {store.ExpectedVersion} and fence {store.ExpectedFence} of {store.Key}";
 
     private static Guid ReadGuid(MySqlDataReader reader, int ordinal) => new((byte[])reader.GetValue(ordinal), bigEndian: true);
+
+    /// <summary>What the locks show: the rows that were there, and which decisions about them were cancelled.</summary>
+    private sealed record LockedRows(Dictionary<string, RowVersion> Versions, HashSet<(string Key, Guid Transaction)> Cancelled);
 }

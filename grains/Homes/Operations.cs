@@ -28,17 +28,17 @@ internal abstract class HomeOperation(StateTable table, string key)
     /// <summary>When it entered the queue, for the metrics.</summary>
     public long EnqueuedAt { get; } = Stopwatch.GetTimestamp();
 
-    /// <summary>About how many bytes it adds to the batch.</summary>
-    public virtual int Bytes => 64;
+    /// <summary>The most bytes that it adds to the text of the batch.</summary>
+    public virtual long Bytes => 512;
 
     public virtual void Succeed() => completion.TrySetResult();
 
     /// <summary>The exception may cross silos, so it carries text and no exception of the driver, which has no serializer.</summary>
     public virtual void Fail(FailureKind kind, string message) => completion.TrySetException(kind switch
     {
-        FailureKind.Conflict => new InconsistentStateException(message, Key, ""),
-        FailureKind.Unavailable => new HomeUnavailableException(message),
-        _ => new InvalidOperationException(message),
+        FailureKind.Conflict => new InconsistentStateException(MaskedText.Of(message), MaskedText.Of(Key), ""),
+        FailureKind.Unavailable => new HomeUnavailableException(MaskedText.Of(message)),
+        _ => new InvalidOperationException(MaskedText.Of(message)),
     });
 }
 
@@ -46,6 +46,11 @@ internal abstract class HomeOperation(StateTable table, string key)
 internal sealed class StoreOperation(StateTable table, string key, object?[] row, long expectedVersion, long expectedFence, Guid operationId)
     : HomeOperation(table, key)
 {
+    /// <summary>A key of 190 characters, a number, and the text around them.</summary>
+    private const long PairSize = 700;
+
+    private long? bytes;
+
     public object?[] Row { get; } = row;
 
     public long ExpectedVersion { get; } = expectedVersion;
@@ -57,7 +62,7 @@ internal sealed class StoreOperation(StateTable table, string key, object?[] row
     /// <summary>Rule 3.4: a row that should be absent is written by a plain INSERT.</summary>
     public bool ExpectsAbsent => ExpectedVersion == 0;
 
-    /// <summary>A flush of metadata that nobody waits for; it leaves version and operation id as they are.</summary>
+    /// <summary>A flush of metadata that nobody waits for; it leaves the version as it is.</summary>
     public bool IsFlush { get; init; }
 
     public IReadOnlyList<object?[]> NewPending { get; init; } = [];
@@ -66,7 +71,12 @@ internal sealed class StoreOperation(StateTable table, string key, object?[] row
 
     public LedgerChange Ledger { get; init; } = LedgerChange.None;
 
-    public override int Bytes { get; } = 512 + (row.Sum(value => (value as string)?.Length ?? 0) * 2);
+    /// <summary>Rule 3.8: transactions that this write decides; refused if one of them was cancelled.</summary>
+    public IReadOnlyList<Guid> NewCommits { get; init; } = [];
+
+    public override long Bytes => bytes ??=
+        base.Bytes + SizeOf(Row) + NewPending.Sum(SizeOf) + Ledger.Postings.Sum(SizeOf) + Ledger.NewTransfers.Sum(SizeOf) +
+        (PairSize * (RemovedPending.Count + NewCommits.Count + Ledger.PostedTransfers.Count + Ledger.CancelledTransfers.Count));
 
     /// <summary>The same flush to be tried again; an operation completes only once.</summary>
     public StoreOperation Again() => new(Table, Key, Row, ExpectedVersion, ExpectedFence, OperationId) { IsFlush = IsFlush };
@@ -75,6 +85,14 @@ internal sealed class StoreOperation(StateTable table, string key, object?[] row
 
     /// <summary>Whether the row shows that exactly this write is durable or about to be.</summary>
     public bool HasLanded(RowVersion found) => !IsFlush && found.Version == ExpectedVersion + 1 && found.OperationId == OperationId;
+
+    /// <summary>Values travel as text: a character takes at most three bytes, one of ASCII two when it is escaped, as any other byte.</summary>
+    private static long SizeOf(object?[] values) => values.Sum(value => value switch
+    {
+        string text => 4 + (3L * text.Length),
+        byte[] binary => 16 + (2L * binary.Length),
+        _ => 40L,
+    });
 }
 
 /// <summary>Reads one row with its pending states and fences off every writer that read it before (rule 3.7).</summary>

@@ -54,16 +54,16 @@ internal sealed class SqlBatch(int timeoutSeconds = EngineLimits.SqlTimeoutSecon
     /// Appends <c>(a = ? AND b = ?) OR …</c> in parentheses. Not a row constructor: with a single tuple MariaDB 10.11 scans the
     /// whole table for UPDATE and DELETE … WHERE (a, b) IN ((?, ?)).
     /// </summary>
-    public SqlBatch AddPairs(string keyColumn, string numberColumn, IReadOnlyCollection<(string Key, long Number)> pairs)
+    public SqlBatch AddPairs<T>(string keyColumn, string otherColumn, IReadOnlyCollection<(string Key, T Other)> pairs)
     {
         sql.Append('(');
         var first = true;
-        foreach (var (key, number) in pairs)
+        foreach (var (key, other) in pairs)
         {
-            sql.Append(first ? "(" : " OR (").Append(keyColumn).Append(" = ? AND ").Append(numberColumn).Append(" = ?)");
+            sql.Append(first ? "(" : " OR (").Append(keyColumn).Append(" = ? AND ").Append(otherColumn).Append(" = ?)");
             first = false;
             Bind(key);
-            Bind(number);
+            Bind(other);
         }
 
         sql.Append(')');

@@ -17,6 +17,9 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
 {
     private readonly HashSet<Guid> knownCommitted = [];
 
+    /// <summary>The key as exceptions show it.</summary>
+    private readonly string name = MaskedText.Of(key);
+
     /// <summary>The mirror; null while the guard holds (3.1): nothing may be stored until a Load has succeeded.</summary>
     private StateRow<TState>? row;
     private bool loading, storing, poisoned;
@@ -29,7 +32,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         if (loading)
         {
             // 3.3: Orleans would restore the pending states twice and the account would hang.
-            throw new InvalidOperationException($"Expected one Load of {key} at a time, a second one came.");
+            throw new InvalidOperationException($"Expected one Load of {name} at a time, a second one came.");
         }
 
         (loading, row) = (true, null);
@@ -71,13 +74,20 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         {
             // Serialized before the first await: Orleans goes on to change the metadata while the write is under way.
             var stored = StoredMetadata.From(metadata);
-            if (statesToPrepare is null or { Count: 0 } && commitUpTo is null && abortAfter is null)
+            var decides = NewCommits(before, stored).Count > 0;
+            if (statesToPrepare is null or { Count: 0 } && commitUpTo is null && abortAfter is null && !decides)
             {
                 row = await DeferAsync(before, stored);
             }
             else
             {
                 row = null; // 3.1: until the write has succeeded
+                if (before.IsAbsent && decides)
+                {
+                    // 3.8: a decision needs a row that can be locked by those who give the transaction up.
+                    before = await WriteAsync(before, before);
+                }
+
                 var after = PendingStates.Merge(before, stored, PendingStates.From(statesToPrepare), commitUpTo, abortAfter);
                 row = await WriteAsync(before, after);
                 durable?.Invoke(row.Committed, row.Fence, false);
@@ -107,13 +117,13 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         ThrowIfPoisoned();
         if (row is null || storing)
         {
-            throw new InvalidOperationException($"Expected a successful Load of {key} before this Store: the last one failed, or something is under way.");
+            throw new InvalidOperationException($"Expected a successful Load of {name} before this Store: the last one failed, or something is under way.");
         }
 
         if ((expectedETag ?? "") != (row.ETag ?? ""))
         {
             row = null;
-            throw new InconsistentStateException($"Expected ETag '{expectedETag}' for {key}, this instance is elsewhere.", "", expectedETag);
+            throw new InconsistentStateException($"Expected ETag '{expectedETag}' for {name}, this instance is elsewhere.", "", expectedETag);
         }
 
         return row;
@@ -130,7 +140,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
     {
         if (poisoned)
         {
-            throw new InconsistentStateException($"Another activation owns {key}; this one may neither load nor store until it is gone.", key, "");
+            throw new InconsistentStateException($"Another activation owns {name}; this one may neither load nor store until it is gone.", name, "");
         }
     }
 
@@ -142,7 +152,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         var operation = Describe(before, next, ledger);
         foreach (var cancelled in before.Pending.Where(pending => !after.Pending.Contains(pending) && pending.Sequence > after.Sequence))
         {
-            await RefuseToCancelCommittedAsync(cancelled);
+            await CancelAtManagerAsync(cancelled);
         }
 
         await home.Writer.StoreAsync(operation);
@@ -167,7 +177,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
             row = null;
             if (!await home.Reader.VerifyAsync(table, key, before.Version, before.Fence))
             {
-                throw new InconsistentStateException($"Another activation owns {key}; what this one has may be old.", key, before.ETag);
+                throw new InconsistentStateException($"Another activation owns {name}; what this one has may be old.", name, before.ETag);
             }
         }
 
@@ -190,6 +200,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         return new StoreOperation(table, key, values, before.Version, before.Fence, operationId)
         {
             IsFlush = isFlush,
+            NewCommits = NewCommits(before, after.Metadata),
             RemovedPending = [.. before.Pending.Where(pending => !after.Pending.Contains(pending)).Select(pending => pending.Sequence)],
             NewPending = [.. after.Pending.Where(pending => !before.Pending.Contains(pending)).Select(Row)],
             Ledger = ledger,
@@ -241,24 +252,29 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
 
     /// <summary>
     /// 3.8: "presumed abort" comes from the memory of an activation that may be stale. Before the cancel of a stored prepare
-    /// becomes durable, the manager's home is asked, under a lock that waits for a write on its way, whether the transaction
-    /// committed there. If so the cancel is refused, and the Load that follows commits the pending state.
+    /// becomes durable, the manager's home promises that the transaction will never commit there. If it has committed, the
+    /// cancel is refused, and the Load that follows commits the pending state.
     /// </summary>
-    private async Task RefuseToCancelCommittedAsync(PendingState<TState> cancelled)
+    private async Task CancelAtManagerAsync(PendingState<TState> cancelled)
     {
         if (cancelled.Manager is not { } manager)
         {
             return;
         }
 
-        var managerHome = homes.OfKey(manager.GrainKey);
         var since = new DateTime(cancelled.TimeTicks, DateTimeKind.Utc);
-        if (await LedgerQueries.HasCommittedAsync(managerHome, manager, cancelled.TransactionId, since))
+        if (!await CancelledTransactions.TryAddAsync(homes.OfKey(manager.GrainKey), manager, cancelled.TransactionId, since))
         {
             knownCommitted.Add(cancelled.TransactionId);
-            throw new InvalidOperationException($"Expected transaction {cancelled.TransactionId} of {key} to be aborted, its manager {manager.GrainKey} has committed it. The cancel is refused.");
+            throw new InvalidOperationException(MaskedText.Of($"Expected transaction {cancelled.TransactionId} of {key} to be aborted, its manager {manager.GrainKey} has committed it. The cancel is refused."));
         }
     }
+
+    /// <summary>3.8: the transactions that this state's grain would decide by writing this metadata.</summary>
+    private static IReadOnlyList<Guid> NewCommits(StateRow<TState> before, StoredMetadata after) =>
+        after.Text == before.Metadata.Text
+            ? []
+            : [.. after.Commits.Select(commit => commit.Id).Except(before.Metadata.Commits.Select(commit => commit.Id))];
 }
 
 /// <summary>Makes the storage of a transactional state: <c>[TransactionalState(name, StorageName)]</c>.</summary>

@@ -14,6 +14,9 @@ internal static class Statements
 
     public const string ForUpdateSkipLocked = " FOR UPDATE SKIP LOCKED";
 
+    /// <summary>Its result set comes once all statements before it have succeeded.</summary>
+    public const string BeforeCommit = "SELECT 1; ";
+
     public const string InsertPending =
         "INSERT INTO pending_state (state_key, sequence, transaction_id, transaction_time, manager, state) VALUES ";
 
@@ -55,9 +58,20 @@ internal static class Statements
 
     public const string FindOpening = "SELECT number FROM account WHERE opened_by = ? AND opening_key = ?";
 
-    /// <summary>Rule 3.8: the lock waits for a write of the manager that is on its way; then its commit records and postings can be believed.</summary>
-    public const string LockManager =
-        "SELECT commit_records FROM account WHERE number = ? FOR UPDATE; SELECT commit_records FROM grain_state WHERE state_key = ? FOR UPDATE";
+    /// <summary>Rule 3.8: the lock waits for a write of the manager that is on its way.</summary>
+    public const string LockAccount = "SELECT commit_records FROM account WHERE number = ? FOR UPDATE";
+
+    public const string LockGrainState = "SELECT commit_records FROM grain_state WHERE state_key = ? FOR UPDATE";
+
+    public const string SelectCancelled = "SELECT account, transaction_id FROM cancelled_transaction WHERE ";
+
+    /// <summary>IGNORE: it may be there from an earlier attempt. It needs no right to update, unlike ON DUPLICATE KEY.</summary>
+    public const string InsertCancelled =
+        "INSERT IGNORE INTO cancelled_transaction (account, transaction_id, cancelled_at) VALUES (?, ?, UTC_TIMESTAMP(6))";
+
+    public const string DeleteCancelled = "DELETE FROM cancelled_transaction WHERE account = ? AND transaction_id = ?";
+
+    public const string DeleteOldCancelled = "DELETE FROM cancelled_transaction WHERE cancelled_at < UTC_TIMESTAMP(6) - INTERVAL 1 DAY LIMIT 100";
 
     public const string LastVersion = "SELECT MAX(version) FROM posting WHERE account = ?";
 

@@ -68,6 +68,14 @@ internal sealed record ManagerReference(
     [JsonIgnore]
     public string GrainKey => GrainId.Parse(Grain).Key.ToString()!;
 
+    /// <summary>Whether the state is a row of <c>account</c>; every other one is a row of <c>grain_state</c>.</summary>
+    [JsonIgnore]
+    public bool IsAccount => GrainId.Parse(Grain).Type.ToString() == Accounts.AccountGrain.GrainTypeName;
+
+    /// <summary>The key of the state's row: an account's number, else the state's name and the grain's key.</summary>
+    [JsonIgnore]
+    public string StateKey => IsAccount ? GrainKey : $"{State}/{GrainKey}";
+
     public static ManagerReference From(ParticipantId participant) =>
         new(participant.Reference.GrainId.ToString(), participant.Name, (int)participant.SupportedRoles);
 

@@ -25,6 +25,7 @@ public sealed class HomeCheckTests : IAsyncLifetime
 
         await RefusedAsync("SET GLOBAL innodb_flush_log_at_trx_commit = 2", "SET GLOBAL innodb_flush_log_at_trx_commit = 1", "Set it to 1 on the server");
         await RefusedAsync("SET GLOBAL sql_mode = ''", "SET GLOBAL sql_mode = 'STRICT_TRANS_TABLES'", "Add STRICT_TRANS_TABLES");
+        await RefusedAsync("SET GLOBAL max_allowed_packet = 1048576", "SET GLOBAL max_allowed_packet = 16777216", "Set it to at least 16777216");
         await RefusedAsync("SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0", "Point the connection string at the primary");
         await RefusedAsync($"ALTER TABLE {Database}.writer_mark ENGINE = MyISAM", $"ALTER TABLE {Database}.writer_mark ENGINE = InnoDB", "Convert them");
         await RefusedAsync($"UPDATE {Database}.home SET name = 'B'", $"UPDATE {Database}.home SET name = 'A'", "it carries the data of home B");
@@ -69,6 +70,18 @@ public sealed class HomeCheckTests : IAsyncLifetime
         var first = await Task.WhenAll(MigrateAsync(fresh), MigrateAsync(fresh));
         Assert.All(first, outcome => Assert.True(outcome.IsGood, outcome.Line));
         Assert.Contains(first, outcome => outcome.Line.Contains(" 0 scripts applied", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task AMigrationIsRefusedWhileAnotherOneHasTheLock()
+    {
+        await using var other = new MySqlConnection(server.Schema(Database));
+        await other.OpenAsync();
+        await using var locking = new MySqlCommand("SELECT GET_LOCK('banking-migration', 0)", other);
+        await locking.ExecuteScalarAsync();
+        var (line, isGood) = await Migration.MigrateAsync("A", "home", server.Schema(Database), server.Runtime(Database), lockSeconds: 0);
+        Assert.False(isGood);
+        Assert.Contains("another migration", line, StringComparison.Ordinal);
     }
 
     [Fact]

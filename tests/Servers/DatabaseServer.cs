@@ -116,13 +116,13 @@ internal sealed class DatabaseServer : IAsyncDisposable
 
     public void Continue() => Signal("CONT");
 
-    /// <summary>Runs statements as the server's administrator, through its socket.</summary>
-    public async Task AdministerAsync(string sql)
+    /// <summary>Runs statements as the server's administrator, through its socket, and gives the first column of the first row.</summary>
+    public async Task<object?> AdministerAsync(string sql)
     {
         await using var connection = new MySqlConnection($"Server={Path.Combine(folder, "s.sock")};ConnectionProtocol=Unix;User ID=root;Pooling=false");
         await connection.OpenAsync();
         await using var command = new MySqlCommand(sql, connection);
-        await command.ExecuteNonQueryAsync();
+        return await command.ExecuteScalarAsync();
     }
 
     /// <summary>Runs statements as the schema's owner, and gives the first column of the first row.</summary>
