@@ -63,10 +63,12 @@ internal sealed class AccountGrain(
             throw Overloaded();
         }
 
+        // Here, not in the update: a leg that waits for the lock is posted by the lock's worker, in whose context there is no transaction or another one.
+        var transactionId = TransactionContext.GetRequiredTransactionInfo().TransactionId;
         waitingLegs++;
         try
         {
-            return await state.PerformUpdate(account => Post(account, leg));
+            return await state.PerformUpdate(account => Post(account, leg, transactionId));
         }
         finally
         {
@@ -83,7 +85,11 @@ internal sealed class AccountGrain(
         return new TransferLookUp(durable.IsOpened, ticket, record, record is null || record.Number <= durable.EntryNumber);
     }
 
-    public Task<SettlementResult> Settle(Settlement settlement) => state.PerformUpdate(account => Settle(account, settlement));
+    public Task<SettlementResult> Settle(Settlement settlement)
+    {
+        var transactionId = TransactionContext.GetRequiredTransactionInfo().TransactionId;
+        return state.PerformUpdate(account => Settle(account, settlement, transactionId));
+    }
 
     public Task<AccountFacts> Read() => state.PerformRead(Facts);
 
@@ -102,7 +108,7 @@ internal sealed class AccountGrain(
         return this.AsReference<IAccountLegs>().ReadAsync(number, time);
     }
 
-    private LegReceipt Post(AccountState account, TransferLeg leg)
+    private LegReceipt Post(AccountState account, TransferLeg leg, Guid transactionId)
     {
         account.DropDurable(durable.PostingVersion, durable.EntryNumber);
         durable.Begins(account.PostingVersion);
@@ -129,7 +135,6 @@ internal sealed class AccountGrain(
             throw new LegFailedException(LegFailure.Refused, refusal.Detail);
         }
 
-        var transactionId = TransactionContext.GetRequiredTransactionInfo().TransactionId;
         var posting = Ledger.Post(
             account, number.Text, Ledger.TransferKind, leg.TransferId, leg.AmountMinor, leg.Counterparty.Text, leg.Order.Reference, Now(), transactionId);
         if (isDebit)
@@ -147,7 +152,7 @@ internal sealed class AccountGrain(
     private LegFailedException Overloaded() =>
         new(LegFailure.Overloaded, $"Too many transfers are under way on {number.Masked}: they would all time out together.");
 
-    private SettlementResult Settle(AccountState account, Settlement settlement)
+    private SettlementResult Settle(AccountState account, Settlement settlement, Guid transactionId)
     {
         account.DropDurable(durable.PostingVersion, durable.EntryNumber);
         var facts = Facts(account);
@@ -174,7 +179,7 @@ internal sealed class AccountGrain(
         }
 
         var status = settlement.Payee is null ? EntryStatus.Abandoned : EntryStatus.Refused;
-        Ledger.Append(account, Entry(settlement.TransferId, order, status, TransactionContext.GetRequiredTransactionInfo().TransactionId) with
+        Ledger.Append(account, Entry(settlement.TransferId, order, status, transactionId) with
         {
             Code = Codes.NameOf(refusal.Code),
             Detail = refusal.Detail,

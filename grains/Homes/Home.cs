@@ -30,9 +30,10 @@ internal sealed partial class Home : IAsyncDisposable
     public Home(string name, HomeOptions options, HomeInstruments instruments, string siloName, ILoggerFactory loggers, HomeSeams? seams = null)
     {
         (Name, this.options, Instruments, logger) = (name, options, instruments, loggers.CreateLogger<Home>());
-        money = CreateDataSource(options.ConnectionString, pooling: false);
-        lists = CreateDataSource(options.ConnectionString, pooling: true);
-        Writer = new HomeWriter(this, siloName, loggers.CreateLogger<HomeWriter>(), seams ?? new HomeSeams());
+        Seams = seams ?? new HomeSeams();
+        money = CreateDataSource(options.ConnectionString, pooling: false, Seams.Fences ? Statements.Session + Statements.SessionIdle : Statements.Session);
+        lists = CreateDataSource(options.ConnectionString, pooling: true, Statements.Session);
+        Writer = new HomeWriter(this, siloName, loggers.CreateLogger<HomeWriter>());
         Reader = new HomeReader(this);
         instruments.Observe(this);
     }
@@ -40,6 +41,8 @@ internal sealed partial class Home : IAsyncDisposable
     public string Name { get; }
 
     public HomeInstruments Instruments { get; }
+
+    public HomeSeams Seams { get; }
 
     public HomeWriter Writer { get; }
 
@@ -121,7 +124,7 @@ internal sealed partial class Home : IAsyncDisposable
         probeNow.Dispose();
     }
 
-    private static MySqlDataSource CreateDataSource(string connectionString, bool pooling)
+    private static MySqlDataSource CreateDataSource(string connectionString, bool pooling, string session)
     {
         var settings = new MySqlConnectionStringBuilder(connectionString)
         {
@@ -136,10 +139,10 @@ internal sealed partial class Home : IAsyncDisposable
             UseAffectedRows = false,
         };
         return new MySqlDataSourceBuilder(settings.ConnectionString)
-            .UseConnectionOpenedCallback(static async (context, cancellation) =>
+            .UseConnectionOpenedCallback(async (context, cancellation) =>
             {
-                await using var command = new MySqlCommand(Statements.Session, context.Connection);
-                await command.ExecuteNonQueryAsync(cancellation);
+                using var sql = new SqlBatch();
+                await sql.Add(session).ExecuteAsync(context.Connection, cancellation);
             })
             .Build();
     }

@@ -36,6 +36,15 @@ internal static class EngineLimits
     /// <summary>How long a statement waits for a row that another silo has locked.</summary>
     public const int LockWaitSeconds = 1;
 
+    /// <summary>
+    /// When the server ends a session of the money path that says nothing, and rolls back what it had open. Less than it takes to
+    /// declare a silo dead, so that the rows of a silo that hangs are free when others take over.
+    /// </summary>
+    public const int SessionIdleSeconds = 5;
+
+    /// <summary>A kept connection that was not used for so long is replaced; far enough from <see cref="SessionIdleSeconds"/>.</summary>
+    public static readonly TimeSpan KeptIdleMax = TimeSpan.FromSeconds(3);
+
     /// <summary>How long opening a connection may take.</summary>
     public const int ConnectTimeoutSeconds = 2;
 

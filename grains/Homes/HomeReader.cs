@@ -61,7 +61,7 @@ internal sealed class HomeReader : IAsyncDisposable
 
     private async Task ReadAsync()
     {
-        MySqlConnection? connection = null;
+        await using var kept = new KeptConnection(home);
         var batch = new List<Query>();
         while (await queue.Reader.WaitToReadAsync())
         {
@@ -72,27 +72,17 @@ internal sealed class HomeReader : IAsyncDisposable
 
             try
             {
-                connection ??= await home.OpenAsync(stopping.Token);
-                await ExecuteAsync(connection, batch);
+                await ExecuteAsync(await kept.OpenAsync(stopping.Token), batch);
                 batch.ForEach(query => query.Completion.TrySetResult());
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
                 home.ReportFailure(exception.Message);
                 batch.ForEach(query => query.Fail($"Home {home.Name} did not answer a look-up: {exception.Message}"));
-                if (connection is not null)
-                {
-                    await connection.DisposeAsync();
-                    connection = null;
-                }
+                await kept.DisposeAsync();
             }
 
             batch.Clear();
-        }
-
-        if (connection is not null)
-        {
-            await connection.DisposeAsync();
         }
     }
 

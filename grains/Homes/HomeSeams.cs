@@ -6,7 +6,10 @@ namespace Banking.Homes;
 /// </summary>
 internal sealed class HomeSeams
 {
-    /// <summary>False: a Load does not fence off earlier writers (rule 3.7), which loses money when a write is late.</summary>
+    /// <summary>
+    /// False: what keeps a late write out is gone. A Load neither locks nor fences (rule 3.7), sessions do not end by themselves, a
+    /// cancel asks nobody (rule 3.8). It loses money when a write is late.
+    /// </summary>
     public bool Fences { get; init; } = true;
 
     /// <summary>Sees every write before it is queued, and may give another one.</summary>

@@ -40,9 +40,9 @@ internal sealed partial class HomeWriter : IAsyncDisposable
     private readonly Task writing;
     private int queued, goingAlone;
 
-    public HomeWriter(Home home, string writerName, ILogger logger, HomeSeams seams)
+    public HomeWriter(Home home, string writerName, ILogger logger)
     {
-        (this.home, this.writerName, this.logger, this.seams) = (home, writerName, logger, seams);
+        (this.home, this.writerName, this.logger, seams) = (home, writerName, logger, home.Seams);
         deferred = new DeferredMetadata(home, Enqueue, logger);
         writing = Task.Run(WriteAsync);
     }
@@ -111,18 +111,13 @@ internal sealed partial class HomeWriter : IAsyncDisposable
 
     private async Task WriteAsync()
     {
-        MySqlConnection? connection = null;
+        await using var kept = new KeptConnection(home);
         var carried = new Queue<HomeOperation>();
         while (carried.Count > 0 || await queue.Reader.WaitToReadAsync())
         {
             var batch = TakeBatch(carried);
-            connection = await ExecuteAsync(connection, batch, isAlone: false);
+            await ExecuteAsync(kept, batch, isAlone: false);
             Interlocked.Add(ref queued, -batch.Count);
-        }
-
-        if (connection is not null)
-        {
-            await connection.DisposeAsync();
         }
     }
 
@@ -170,20 +165,22 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         }
     }
 
-    /// <summary>Writes a batch and tells every member its outcome, whatever happens. Returns the connection if it is still good.</summary>
+    /// <summary>Writes a batch and tells every member its outcome, whatever happens. A connection that failed is closed.</summary>
+    /// <param name="kept">Where the connection comes from.</param>
+    /// <param name="batch">The members.</param>
     /// <param name="isAlone">One member that had to leave its batch: it waits for locks, up to the lock wait of the session.</param>
-    private async Task<MySqlConnection?> ExecuteAsync(MySqlConnection? connection, List<HomeOperation> batch, bool isAlone)
+    private async Task ExecuteAsync(KeptConnection kept, List<HomeOperation> batch, bool isAlone)
     {
         if (batch.Count == 0)
         {
-            return connection;
+            return;
         }
 
         var started = Stopwatch.GetTimestamp();
         var (members, commitSent) = (batch, false);
         try
         {
-            connection ??= await home.OpenAsync(stopping.Token);
+            var connection = await kept.OpenAsync(stopping.Token);
             var (locked, refusal) = await LockAsync(connection, batch, isAlone);
             if (refusal is null && locked.Count > 0)
             {
@@ -196,23 +193,22 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             {
                 members.ForEach(member => member.Succeed());
                 home.Instruments.BatchWritten(home.Name, members.Count, Stopwatch.GetElapsedTime(started));
-                return connection;
+                return;
             }
 
             // Always before anything else: after a lock time-out the server has undone only the one statement.
             await RollbackAsync(connection);
-            return refusal is null ? connection : await SplitAsync(connection, members, refusal, isAlone);
+            if (refusal is not null)
+            {
+                await SplitAsync(kept, members, refusal, isAlone);
+            }
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
             // Whatever went wrong with one batch must not stop the writer: everybody behind it would wait for ever.
             LogBatchFailed(home.Name, members.Count, exception.GetType().Name, MaskedText.Of(exception.Message));
             home.ReportFailure(exception.Message);
-            if (connection is not null)
-            {
-                await connection.DisposeAsync();
-            }
-
+            await kept.DisposeAsync();
             if (commitSent)
             {
                 await ResolveAsync(members, exception);
@@ -221,27 +217,23 @@ internal sealed partial class HomeWriter : IAsyncDisposable
             {
                 FailAll(members, FailureKind.Unavailable, $"Home {home.Name} failed before the commit: {exception.Message}");
             }
-
-            return null;
         }
     }
 
     /// <summary>The server refused a statement and nothing is committed. Only the member at fault must fail, so each goes alone.</summary>
-    private async Task<MySqlConnection?> SplitAsync(MySqlConnection? connection, List<HomeOperation> members, MySqlException refusal, bool isAlone)
+    private async Task SplitAsync(KeptConnection kept, List<HomeOperation> members, MySqlException refusal, bool isAlone)
     {
         if (isAlone)
         {
             FailDefinitely(members[0], refusal);
-            return connection;
+            return;
         }
 
         LogBatchSplit(home.Name, members.Count, refusal.ErrorCode.ToString(), MaskedText.Of(refusal.Message));
         foreach (var member in members)
         {
-            connection = await ExecuteAsync(connection, [member], isAlone: true);
+            await ExecuteAsync(kept, [member], isAlone: true);
         }
-
-        return connection;
     }
 
     /// <summary>
@@ -302,11 +294,11 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         return false;
     }
 
-    private static async Task<LockedRows> ReadRowsAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
+    private async Task<LockedRows> ReadRowsAsync(MySqlConnection connection, List<HomeOperation> batch, bool wait)
     {
         using var sql = new SqlBatch();
         sql.Add(Statements.Begin);
-        var tables = batch.GroupBy(operation => operation.Table).ToList();
+        var tables = batch.Where(operation => seams.Fences || operation is StoreOperation).GroupBy(operation => operation.Table).ToList();
         foreach (var table in tables)
         {
             sql.Add(table.Key.SelectVersions).AddKeys(table.Select(operation => operation.Key).ToList());
@@ -340,7 +332,7 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         foreach (var load in batch.OfType<LoadOperation>())
         {
             load.Reset();
-            load.IsLocked = rows.Versions.ContainsKey(load.Key);
+            load.IsLocked = rows.Versions.ContainsKey(load.Key) || !seams.Fences;
         }
 
         return rows;
@@ -523,10 +515,8 @@ internal sealed partial class HomeWriter : IAsyncDisposable
         await aloneSlots.WaitAsync();
         try
         {
-            if (await ExecuteAsync(null, [operation], isAlone: true) is { } connection)
-            {
-                await connection.DisposeAsync();
-            }
+            await using var kept = new KeptConnection(home);
+            await ExecuteAsync(kept, [operation], isAlone: true);
         }
         finally
         {

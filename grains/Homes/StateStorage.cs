@@ -257,7 +257,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
     /// </summary>
     private async Task CancelAtManagerAsync(PendingState<TState> cancelled)
     {
-        if (cancelled.Manager is not { } manager)
+        if (cancelled.Manager is not { } manager || !home.Seams.Fences)
         {
             return;
         }

@@ -8,6 +8,9 @@ internal static class Statements
         "SET SESSION innodb_lock_wait_timeout = 1, time_zone = '+00:00', " +
         "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
 
+    /// <summary>Behind <see cref="Session"/> on the money path: <see cref="EngineLimits.SessionIdleSeconds"/>.</summary>
+    public const string SessionIdle = "; SET SESSION wait_timeout = 5";
+
     public const string Begin = "START TRANSACTION; ";
 
     public const string ForUpdate = " FOR UPDATE";

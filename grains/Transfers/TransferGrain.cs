@@ -28,6 +28,9 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
     /// <summary>Aborted transactions of one execution; each waits longer than the one before.</summary>
     private const int AttemptsMax = 12;
 
+    /// <summary>Look-ups without a pause before them; one is the rule, and if they find nothing something is wrong.</summary>
+    private const int PromptAttemptsMax = 4;
+
     /// <summary>Transfers of one source under way at once; more are refused as overloaded.</summary>
     private const int ExecutionsMax = 1_000;
 
@@ -150,6 +153,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
         {
             var posting = false;
             var pause = Backoff(attempt);
+            var settled = attempt < PromptAttemptsMax ? default : pause; // what was just settled is looked up at once
             if (!unknown && !inFlight && Unavailable(source.Home) is { } sourceIsDown)
             {
                 return NotTaken(id, sourceIsDown);
@@ -172,7 +176,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                 if (found.Record is null && unknown)
                 {
                     await SettleAsync(id, order, found.Ticket, payee: null);
-                    pause = default;
+                    pause = settled;
                 }
                 else if (found.Record is null && Unavailable(order.To.Home) is { } payeeIsDown)
                 {
@@ -183,7 +187,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                     // No transaction can be run: refused without one.
                     tried = true;
                     await SettleAsync(id, order, found.Ticket, await FactsAsync(order.To));
-                    pause = default;
+                    pause = settled;
                 }
                 else if (found.Record is null)
                 {
@@ -197,7 +201,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                 switch (Classify(exception))
                 {
                     case Failure.Refused:
-                        pause = await TrySettleAsync(id, order) ? default : pause;
+                        pause = await TrySettleAsync(id, order) ? settled : pause;
                         break;
                     case Failure.NoSource:
                         return NotTaken(id, new Refusal(Code.AccountNotFound, "There is no such account."));

@@ -9,11 +9,9 @@ namespace Banking.Tests.Crashes;
 /// What clients saw, and whether the ledger agrees: every acknowledged transfer is on both accounts once, every refused one on
 /// none, every answer to a key is the same, and nothing else is in the ledger.
 /// </summary>
-internal sealed class History
+/// <param name="outcomeTimeMax">How long one sender keeps asking for one outcome.</param>
+internal sealed class History(TimeSpan outcomeTimeMax)
 {
-    /// <summary>How long one sender keeps asking for one outcome; far beyond the longest fault.</summary>
-    private static readonly TimeSpan OutcomeTimeMax = TimeSpan.FromSeconds(90);
-
     private readonly ConcurrentDictionary<string, Sent> sent = new();
     private int unknown;
 
@@ -53,7 +51,7 @@ internal sealed class History
                 return;
             }
 
-            Assert.True(Stopwatch.GetElapsedTime(started) < OutcomeTimeMax, $"{key} of {from} has no outcome after {OutcomeTimeMax}; the last answer was {outcome}");
+            Assert.True(Stopwatch.GetElapsedTime(started) < outcomeTimeMax, $"{key} of {from} has no outcome after {outcomeTimeMax}; the last answer was {outcome}");
             await Task.Delay(100);
         }
     }

@@ -39,6 +39,7 @@ internal sealed class FaultProxy : IAsyncDisposable
     private enum FaultKind
     {
         CutBefore,
+        Hold,
         CutDuring,
         CutAfter,
         Error,
@@ -82,6 +83,16 @@ internal sealed class FaultProxy : IAsyncDisposable
 
     /// <summary>The server has done all that the packet asks for; the last answer becomes an error, as if the COMMIT had failed.</summary>
     public Task AnswerWithError(string text) => Arm(FaultKind.Error, text);
+
+    /// <summary>
+    /// The packet is on its way for as long as one likes, also when its client has died meanwhile; then the server gets it.
+    /// </summary>
+    public HeldPacket HoldBefore(string text)
+    {
+        var held = new HeldPacket();
+        held.Struck = Arm(FaultKind.Hold, text, held);
+        return held;
+    }
 
     /// <summary>From now on no answer comes through, nor the greeting of a new connection, until <see cref="ReleaseAnswers"/>.</summary>
     public void HoldAnswers()
@@ -127,9 +138,9 @@ internal sealed class FaultProxy : IAsyncDisposable
         return opened;
     }
 
-    private Task Arm(FaultKind kind, string text)
+    private Task Arm(FaultKind kind, string text, HeldPacket? held = null)
     {
-        var fault = new Fault(kind, text);
+        var fault = new Fault(kind, text, held);
         lock (sync)
         {
             armed = armed is null ? fault : throw new InvalidOperationException($"Expected no armed fault, '{armed.Text}' still is.");
@@ -203,6 +214,7 @@ internal sealed class FaultProxy : IAsyncDisposable
                 links.Remove(link);
             }
 
+            link.AnswerFault?.Held?.End();
             link.Cut();
         }
     }
@@ -213,7 +225,13 @@ internal sealed class FaultProxy : IAsyncDisposable
         while (await ReadPacketAsync(from) is { } packet)
         {
             var fault = Disarm(packet);
-            link.AnswerFault = fault is { Kind: FaultKind.CutAfter or FaultKind.Error } ? fault : null;
+            link.AnswerFault = fault is { Kind: FaultKind.CutAfter or FaultKind.Error or FaultKind.Hold } ? fault : null;
+            if (fault is { Held: { } held })
+            {
+                fault.Struck.TrySetResult();
+                await held.Released;
+            }
+
             if (fault is not { Kind: FaultKind.CutBefore })
             {
                 await to.WriteAsync(packet);
@@ -312,7 +330,7 @@ internal sealed class FaultProxy : IAsyncDisposable
         return packet;
     }
 
-    private sealed record Fault(FaultKind Kind, string Text)
+    private sealed record Fault(FaultKind Kind, string Text, HeldPacket? Held)
     {
         public TaskCompletionSource Struck { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
@@ -335,4 +353,24 @@ internal sealed class FaultProxy : IAsyncDisposable
 
         public void Dispose() => Cut();
     }
+}
+
+/// <summary>A packet that a <see cref="FaultProxy"/> holds. Its answer goes to nobody.</summary>
+internal sealed class HeldPacket : IDisposable
+{
+    private readonly TaskCompletionSource released = new(TaskCreationOptions.RunContinuationsAsynchronously), ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Ends when the packet came and is held.</summary>
+    public Task Struck { get; set; } = Task.CompletedTask;
+
+    public Task Released => released.Task;
+
+    /// <summary>Ends when the server has done what the packet asks for, or had ended the session before.</summary>
+    public Task Ended => ended.Task;
+
+    public void Release() => released.TrySetResult();
+
+    public void End() => ended.TrySetResult();
+
+    public void Dispose() => Release();
 }

@@ -48,5 +48,23 @@ public sealed class HotAccountTests : IAsyncLifetime
         Assert.All(await Task.WhenAll(others.Select(other => bank.GetAsync(other))), other => Assert.Equal(transfersEach, other.Version));
         Assert.Equal(posted, await bank.ServerOf(hot).QueryAsync("bank_home", $"SELECT COUNT(*) FROM posting WHERE account = '{hot}'"));
         Assert.Empty((await bank.VerifyAsync()).Breaches);
+        await BothLegsCarryTheirTransactionAsync(posted);
+    }
+
+    /// <summary>Rule 3.8 looks for a transaction among the postings: each must carry its own, also one that waited for a lock.</summary>
+    private async Task BothLegsCarryTheirTransactionAsync(long transfers)
+    {
+        var transactions = new Dictionary<string, HashSet<string>>();
+        foreach (var server in (DatabaseServer[])[bank.A, bank.B])
+        {
+            await server.ReadAsync("bank_home", "SELECT transfer_id, HEX(transaction_id) FROM posting", row =>
+            {
+                transactions.TryAdd(row.GetString(0), []);
+                transactions[row.GetString(0)].Add(row.GetString(1));
+            });
+        }
+
+        Assert.All(transactions.Values, ids => Assert.Single(ids));
+        Assert.Equal(transfers, transactions.Values.Select(ids => ids.Single()).Distinct().LongCount());
     }
 }
