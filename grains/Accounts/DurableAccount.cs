@@ -55,8 +55,9 @@ internal sealed class DurableAccount
             var now = Stopwatch.GetTimestamp();
             if (state.PostingVersion > PostingVersion)
             {
+                // One outlier, as the first posting of a cold process is, must not close the account; a lasting change shows soon.
                 var sample = Stopwatch.GetElapsedTime(busySince, now) / (state.PostingVersion - PostingVersion);
-                (cycle, busySince) = (((cycle * 7) + sample) / 8, now);
+                (cycle, busySince) = (((cycle * 7) + (sample < cycle * 4 ? sample : cycle * 4)) / 8, now);
             }
 
             foreach (var entry in state.NewEntries.Where(entry => entry.Number > EntryNumber))

@@ -37,7 +37,7 @@ public sealed class SeededBugTests(SeededBugTests.Fixture fixture) : IClassFixtu
         }
         else
         {
-            Assert.Contains(findings, finding => finding.Contains(expected, StringComparison.Ordinal));
+            Assert.True(findings.Exists(finding => finding.Contains(expected, StringComparison.Ordinal)), $"Expected '{expected}', found:\n{string.Join('\n', findings)}");
         }
     }
 
