@@ -36,8 +36,11 @@ internal sealed class DurableAccount
     /// </summary>
     private const int AdmittedAlways = 32;
 
-    /// <summary>What the whole queue of an account may take; a third of the prepare time-out, or it would time out as a whole.</summary>
-    private static readonly TimeSpan QueueTimeMax = BankingGrains.Prepare / 3;
+    /// <summary>
+    /// What the whole queue of an account may take: below the wait for a lock (2 s) and a third of the prepare time-out (7 s), or
+    /// it would time out as a whole.
+    /// </summary>
+    private static readonly TimeSpan QueueTimeMax = BankingGrains.Acquire * 0.75;
 
     /// <summary>Outcomes up to this number can no longer be named from memory.</summary>
     private long ForgottenNumber { get; set; }

@@ -14,6 +14,7 @@ internal sealed class SiloProcess : IAsyncDisposable
 
     private readonly string log;
     private readonly Process process;
+    private bool isDisposed;
 
     private SiloProcess(string name, int port, Process process, string log) => (Name, Port, this.process, this.log) = (name, port, process, log);
 
@@ -24,7 +25,7 @@ internal sealed class SiloProcess : IAsyncDisposable
 
     public int Id => process.Id;
 
-    public bool HasExited => process.HasExited;
+    public bool HasExited => isDisposed || process.HasExited;
 
     public string Log => File.Exists(log) ? File.ReadAllText(log) : "";
 
@@ -109,8 +110,15 @@ internal sealed class SiloProcess : IAsyncDisposable
         return false;
     }
 
+    /// <summary>May come twice: from the test that knows when, and from the bank.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (isDisposed)
+        {
+            return;
+        }
+
+        isDisposed = true;
         if (!process.HasExited)
         {
             await KillAsync();

@@ -145,7 +145,7 @@ public sealed class ProtocolTests(ProtocolTests.Fixture fixture) : IClassFixture
         var posted = outcomes.Count(outcome => outcome.Status == TransferStatus.Posted);
         Measured.Say($"flood: {posted} of {outcomes.Length} posted, {outcomes.Count(outcome => outcome.Refusal?.Code == Code.Overloaded)} overloaded, {outcomes.Count(outcome => outcome.Status == TransferStatus.Pending)} pending, in {clock.Elapsed.TotalSeconds:F1} s");
         Assert.DoesNotContain(outcomes, outcome => outcome.Refusal is { Code: not Code.Overloaded });
-        Assert.True(posted >= 200, $"Only {posted} were posted.");
+        Assert.True(posted >= 100, $"Only {posted} were posted.");
         Assert.DoesNotContain(outcomes, outcome => outcome.Status == TransferStatus.Pending);
         Assert.Equal(posted, (await Bank.GetAsync(hot)).Version);
     }
