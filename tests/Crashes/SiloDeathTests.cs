@@ -25,19 +25,20 @@ public sealed class SiloDeathTests : IAsyncLifetime
     [Fact]
     public async Task ASiloThatDiesBetweenAnyTwoWritesLeavesNothingInDoubt()
     {
-        // The payer is a customer, the payee a business: the payee is the manager, the payer prepares.
-        (string Write, string Phase, bool IsManager, TransferStatus? Expected)[] moments =
+        // The business decides, the customer prepares and confirms.
+        (string Write, string Phase, AccountKind Payer, TransferStatus? Expected)[] moments =
         [
-            ("Prepare", "Committed", false, null),
-            ("Commit", "Queued", true, null),
-            ("Commit", "Committed", true, TransferStatus.Posted),
-            ("Confirm", "Committed", false, TransferStatus.Posted),
-            ("Collect", "Locked", true, TransferStatus.Posted),
+            ("Prepare", "Committed", AccountKind.Customer, null),
+            ("Commit", "Queued", AccountKind.Customer, null),
+            ("Commit", "Committed", AccountKind.Customer, TransferStatus.Posted),
+            ("Confirm", "Queued", AccountKind.Business, TransferStatus.Posted), // D7: the payee's silo, after the answer
+            ("Confirm", "Committed", AccountKind.Customer, TransferStatus.Posted),
+            ("Collect", "Locked", AccountKind.Customer, TransferStatus.Posted),
         ];
-        foreach (var (write, phase, isManager, expected) in moments)
+        foreach (var (write, phase, payer, expected) in moments)
         {
-            var (outcome, freeAfter) = await DieAsync(write, phase, isManager);
-            Measured.Say($"{write} {phase}: free {freeAfter.TotalSeconds:F1} s after the death, outcome {outcome}");
+            var (outcome, freeAfter) = await DieAsync(write, phase, payer);
+            Measured.Say($"silo killed at {write} {phase}: accounts free {freeAfter.TotalSeconds:F1} s later, outcome {outcome}");
             Assert.True(freeAfter < FreeAfterMax, $"{write} {phase}: free only {freeAfter.TotalSeconds:F1} s after the silo died.");
             Assert.True(expected is null || outcome == expected, $"{write} {phase}: expected {expected}, got {outcome}");
         }
@@ -45,11 +46,13 @@ public sealed class SiloDeathTests : IAsyncLifetime
         Assert.Empty((await bank.VerifyAsync()).Breaches);
     }
 
-    private async Task<(TransferStatus Outcome, TimeSpan FreeAfter)> DieAsync(string write, string phase, bool isManager)
+    private async Task<(TransferStatus Outcome, TimeSpan FreeAfter)> DieAsync(string write, string phase, AccountKind paying)
     {
-        var payer = await bank.OpenAsync("A", AccountKind.Customer, overdraftMinor: 100_00);
-        var payee = await bank.OpenAsync("B", AccountKind.Business);
-        var meant = isManager ? payee : payer;
+        var isBusiness = paying == AccountKind.Business;
+        var payer = await bank.OpenAsync("A", paying, overdraftMinor: 100_00);
+        var payee = await bank.OpenAsync("B", isBusiness ? AccountKind.Customer : AccountKind.Business);
+        var (customer, business) = isBusiness ? (payee, payer) : (payer, payee);
+        var meant = write is "Commit" or "Collect" ? business : customer;
         var victim = await bank.AddProcessAsync($"--Moment:Account={meant}", $"--Moment:Write={write}", $"--Moment:Phase={phase}", "--Moment:Fate=Die");
         await bank.ActivateOnAsync(meant, victim);
 
