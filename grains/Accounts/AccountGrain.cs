@@ -21,12 +21,6 @@ internal sealed class AccountGrain(
     /// <summary>Both names are in stored rows of transactions in flight: never change them.</summary>
     public const string GrainTypeName = "account", StateName = "account";
 
-    /// <summary>
-    /// Transactions under way on an account that does not decide. Each prepared state carries all postings before it, so their rows
-    /// grow with the square: 200 are about 6 MB, 600 would be 50 MB and time out as a whole.
-    /// </summary>
-    private const int PreparedMax = 200;
-
     private AccountNumber number;
     private int waitingLegs;
 
@@ -58,11 +52,29 @@ internal sealed class AccountGrain(
             receipts[index] = await GrainFactory.GetGrain<IAccountLegs>(ascendingLegs[index].Account.Text).PostLeg(ascendingLegs[index]);
         }
 
-        receipts[^1] = await PostLegAsync(ascendingLegs[^1], decides: true);
+        receipts[^1] = await PostLeg(ascendingLegs[^1]);
         return receipts;
     }
 
-    public Task<LegReceipt> PostLeg(TransferLeg leg) => PostLegAsync(leg, decides: false);
+    public async Task<LegReceipt> PostLeg(TransferLeg leg)
+    {
+        if (!durable.Admits(waitingLegs))
+        {
+            throw Overloaded();
+        }
+
+        // Here, not in the update: a leg that waits for the lock is posted by the lock's worker, in whose context there is no transaction or another one.
+        var transactionId = TransactionContext.GetRequiredTransactionInfo().TransactionId;
+        waitingLegs++;
+        try
+        {
+            return await state.PerformUpdate(account => Post(account, leg, transactionId));
+        }
+        finally
+        {
+            waitingLegs--;
+        }
+    }
 
     public async Task<TransferLookUp> LookUp(string transferId)
     {
@@ -96,32 +108,11 @@ internal sealed class AccountGrain(
         return this.AsReference<IAccountLegs>().ReadAsync(number, time);
     }
 
-    private async Task<LegReceipt> PostLegAsync(TransferLeg leg, bool decides)
-    {
-        if (!durable.Admits(waitingLegs))
-        {
-            throw Overloaded();
-        }
-
-        // Here, not in the update: a leg that waits for the lock is posted by the lock's worker, in whose context there is no transaction or another one.
-        var transactionId = TransactionContext.GetRequiredTransactionInfo().TransactionId;
-        waitingLegs++;
-        try
-        {
-            return await state.PerformUpdate(account => Post(account, leg, decides, transactionId));
-        }
-        finally
-        {
-            waitingLegs--;
-        }
-    }
-
-    private LegReceipt Post(AccountState account, TransferLeg leg, bool decides, Guid transactionId)
+    private LegReceipt Post(AccountState account, TransferLeg leg, Guid transactionId)
     {
         account.DropDurable(durable.PostingVersion, durable.EntryNumber);
         durable.Begins(account.PostingVersion);
-        var ahead = account.PostingVersion - durable.PostingVersion;
-        if (!durable.Admits(ahead) || (!decides && ahead >= PreparedMax))
+        if (!durable.Admits(account.PostingVersion - durable.PostingVersion))
         {
             throw Overloaded();
         }

@@ -62,9 +62,29 @@ internal sealed class AccountTable : StateTable<AccountState>
         EntryNumber = (long)row[EntryNumber]!,
     };
 
-    public override string Serialize(AccountState state) => JsonSerializer.Serialize(state, AccountJson.Default.AccountState);
+    /// <summary>A hot account's queue grows by a row for each transfer; with all postings before it in each, it would grow with the square.</summary>
+    public override string Serialize(AccountState state, AccountState? behind)
+    {
+        if (behind is not null)
+        {
+            state = state.Copy();
+            state.DropDurable(behind.PostingVersion, behind.EntryNumber);
+        }
 
-    public override AccountState Deserialize(string text) => JsonSerializer.Deserialize(text, AccountJson.Default.AccountState)!;
+        return JsonSerializer.Serialize(state, AccountJson.Default.AccountState);
+    }
+
+    public override AccountState Deserialize(string text, AccountState? behind)
+    {
+        var state = JsonSerializer.Deserialize(text, AccountJson.Default.AccountState)!;
+        if (behind is not null)
+        {
+            state.NewPostings = [.. behind.NewPostings.Where(posting => state.NewPostings is not [var first, ..] || posting.Version < first.Version), .. state.NewPostings];
+            state.NewEntries = [.. behind.NewEntries.Where(entry => state.NewEntries is not [var first, ..] || entry.Number < first.Number), .. state.NewEntries];
+        }
+
+        return state;
+    }
 
     /// <summary>
     /// The ledger rows of one write. A pending state's outcomes are in the table as <c>prepared</c> (5.5): a second transfer

@@ -7,7 +7,7 @@ using Orleans.Configuration;
 namespace Banking.Homes;
 
 /// <summary>All homes of this silo, by name.</summary>
-internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
+internal sealed class HomeRegistry : IHostedLifecycleService, IAsyncDisposable
 {
     private readonly Dictionary<string, Home> homes;
     private int disposed;
@@ -30,10 +30,21 @@ internal sealed class HomeRegistry : IHostedService, IAsyncDisposable
         return TryGet(name, out var home) ? home : throw new HomeUnavailableException(MaskedText.Of($"There is no home '{name}' here; it is asked for by the key {key}. Configure Homes:{name}."));
     }
 
-    /// <summary>Checks all homes at once, so that one that does not answer does not delay the others.</summary>
-    public Task StartAsync(CancellationToken cancellationToken) => Task.WhenAll(homes.Values.Select(home => home.StartAsync(cancellationToken)));
+    /// <summary>
+    /// Checks all homes at once, so that one that does not answer does not delay the others, and before anything starts: a silo
+    /// that has joined is given accounts at once.
+    /// </summary>
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.WhenAll(homes.Values.Select(home => home.StartAsync(cancellationToken)));
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public async ValueTask DisposeAsync()
     {

@@ -150,7 +150,7 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         var ledger = table.Explain(key, before, after);
         var next = after with { Version = before.Version + 1 };
         var operation = Describe(before, next, ledger);
-        foreach (var cancelled in before.Pending.Where(pending => !after.Pending.Contains(pending) && pending.Sequence > after.Sequence))
+        foreach (var cancelled in Without(before.Pending, after.Pending).Where(pending => pending.Sequence > after.Sequence))
         {
             await CancelAtManagerAsync(cancelled);
         }
@@ -201,17 +201,38 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
         {
             IsFlush = isFlush,
             NewCommits = NewCommits(before, after.Metadata),
-            RemovedPending = [.. before.Pending.Where(pending => !after.Pending.Contains(pending)).Select(pending => pending.Sequence)],
-            NewPending = [.. after.Pending.Where(pending => !before.Pending.Contains(pending)).Select(Row)],
+            RemovedPending = [.. Without(before.Pending, after.Pending).Select(pending => pending.Sequence)],
+            NewPending = NewRows(before.Pending, after.Pending),
             Ledger = ledger,
         };
     }
 
-    private object?[] Row(PendingState<TState> pending) =>
-    [
-        key, pending.Sequence, pending.TransactionId.ToByteArray(bigEndian: true), pending.TimeTicks,
-        pending.Manager is null ? null : ManagerReference.Format(pending.Manager), table.Serialize(pending.State),
-    ];
+    /// <summary>Those of one list that another has not. A kept pending state is the same object in both.</summary>
+    private static IEnumerable<PendingState<TState>> Without(IReadOnlyList<PendingState<TState>> some, IReadOnlyList<PendingState<TState>> others)
+    {
+        var known = new HashSet<PendingState<TState>>(others, ReferenceEqualityComparer.Instance);
+        return some.Where(pending => !known.Contains(pending));
+    }
+
+    private List<object?[]> NewRows(IReadOnlyList<PendingState<TState>> before, IReadOnlyList<PendingState<TState>> after)
+    {
+        var rows = new List<object?[]>();
+        var isNew = Without(after, before).ToHashSet<PendingState<TState>>(ReferenceEqualityComparer.Instance);
+        for (var index = 0; index < after.Count; index++)
+        {
+            var (pending, behind) = (after[index], index == 0 ? null : after[index - 1].State);
+            if (isNew.Contains(pending))
+            {
+                rows.Add(
+                [
+                    key, pending.Sequence, pending.TransactionId.ToByteArray(bigEndian: true), pending.TimeTicks,
+                    pending.Manager is null ? null : ManagerReference.Format(pending.Manager), table.Serialize(pending.State, behind),
+                ]);
+            }
+        }
+
+        return rows;
+    }
 
     private StateRow<TState> Read(LoadOperation load)
     {
@@ -220,12 +241,17 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
             return StateRow<TState>.Absent;
         }
 
-        var pending = load.Pending.Select(prepared => new PendingState<TState>(
-            (long)prepared[1]!,
-            new Guid((byte[])prepared[2]!, bigEndian: true),
-            (long)prepared[3]!,
-            prepared[4] is string manager ? ManagerReference.Read(manager) : null,
-            table.Deserialize((string)prepared[5]!))).ToList();
+        var pending = new List<PendingState<TState>>(load.Pending.Count);
+        foreach (var prepared in load.Pending)
+        {
+            pending.Add(new PendingState<TState>(
+                (long)prepared[1]!,
+                new Guid((byte[])prepared[2]!, bigEndian: true),
+                (long)prepared[3]!,
+                prepared[4] is string manager ? ManagerReference.Read(manager) : null,
+                table.Deserialize((string)prepared[5]!, pending is [.., var last] ? last.State : null)));
+        }
+
         var metadata = StoredMetadata.Read((long)values[StateTable.TransactionTime]!, (string?)values[StateTable.CommitRecords]);
         return new StateRow<TState>(
             (long)values[StateTable.Version]!,

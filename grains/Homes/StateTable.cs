@@ -69,11 +69,14 @@ internal abstract class StateTable<TState> : StateTable where TState : class, ne
     /// <summary>Reads the committed state of a row.</summary>
     public abstract TState Read(object?[] row);
 
-    /// <summary>The state as the text of a pending row.</summary>
-    public abstract string Serialize(TState state);
+    /// <summary>
+    /// The state as the text of a pending row. What the pending row before it has already need not be in it: that row is there
+    /// for as long as this one waits, or is committed.
+    /// </summary>
+    public abstract string Serialize(TState state, TState? behind);
 
-    /// <summary>The state of a pending row.</summary>
-    public abstract TState Deserialize(string text);
+    /// <summary>The state of a pending row, complete.</summary>
+    public abstract TState Deserialize(string text, TState? behind);
 
     /// <summary>
     /// The rows that must go along when a row changes from one content to the next. Throws when the new state does not
@@ -141,13 +144,13 @@ internal sealed class GrainStateTable<TState> : StateTable<TState> where TState 
 
     public static GrainStateTable<TState> Instance { get; } = new();
 
-    public override void Write(string key, TState committed, object?[] row) => row[EngineColumns] = Serialize(committed);
+    public override void Write(string key, TState committed, object?[] row) => row[EngineColumns] = Serialize(committed, null);
 
-    public override TState Read(object?[] row) => Deserialize((string)row[EngineColumns]!);
+    public override TState Read(object?[] row) => Deserialize((string)row[EngineColumns]!, null);
 
-    public override string Serialize(TState state) => System.Text.Json.JsonSerializer.Serialize(state);
+    public override string Serialize(TState state, TState? behind) => System.Text.Json.JsonSerializer.Serialize(state);
 
-    public override TState Deserialize(string text) =>
+    public override TState Deserialize(string text, TState? behind) =>
         System.Text.Json.JsonSerializer.Deserialize<TState>(text) ?? throw new FormatException("Expected a state, got null.");
 }
 

@@ -65,7 +65,7 @@ public sealed class DurableAccountTests
 
         // Postings become durable by the hundred at once: each took a hundredth of the time.
         durable.Begins(0);
-        for (var version = 100; version <= 2_000; version += 100)
+        for (var version = 100; version <= 6_000; version += 100)
         {
             durable.BecameDurable(new AccountState { PostingVersion = version }, epoch: 1, loaded: false);
         }

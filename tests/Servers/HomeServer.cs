@@ -50,7 +50,7 @@ public sealed class HomeServer : IAsyncLifetime
         var silo = new HomeRegistry(
             Options.Create(options), Options.Create(new SiloOptions { SiloName = $"silo-{Interlocked.Increment(ref keys)}" }),
             new HomeInstruments(metrics.GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>()), NullLoggerFactory.Instance, seams);
-        await silo.StartAsync(TestContext.Current.CancellationToken);
+        await silo.StartingAsync(TestContext.Current.CancellationToken);
         return silo;
     }
 
