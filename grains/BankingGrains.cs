@@ -20,6 +20,14 @@ internal static class BankingGrains
         Lease = TimeSpan.FromSeconds(3), Acquire = TimeSpan.FromSeconds(2), Prepare = TimeSpan.FromSeconds(7),
         Ping = TimeSpan.FromSeconds(2), ConfirmRetry = TimeSpan.FromSeconds(1), Response = TimeSpan.FromSeconds(10.5);
 
+    /// <summary>
+    /// How long an activation may take to leave. One that is leaving takes no messages any more, and waits for its running requests;
+    /// a commit that waits behind a decision of another account never ends then, since the decision is such a message. Every silo
+    /// that dies makes activations elsewhere leave. Orleans would give them two hours; here the next message, of the sweep at the
+    /// latest, finds them stuck and goes to a new activation, which fences the old one off.
+    /// </summary>
+    public static readonly TimeSpan Leave = TimeSpan.FromSeconds(5);
+
     public static ISiloBuilder AddBankingGrains(this ISiloBuilder silo, IConfiguration configuration)
     {
         silo.UseTransactions();
@@ -31,7 +39,7 @@ internal static class BankingGrains
             options.RemoteTransactionPingFrequency = Ping;
             options.ConfirmationRetryDelay = ConfirmRetry;
         });
-        silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = Response);
+        silo.Configure<SiloMessagingOptions>(options => (options.ResponseTimeout, options.MaxRequestProcessingTime) = (Response, Leave));
 
         var services = silo.Services;
         services.AddOptions<HomesOptions>()

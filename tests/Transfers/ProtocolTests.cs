@@ -4,6 +4,8 @@ using Banking.Accounts;
 using Banking.Homes;
 using Banking.Tests.Servers;
 using Microsoft.Extensions.DependencyInjection;
+using Orleans.Core.Internal;
+using Orleans.Runtime;
 
 namespace Banking.Tests.Transfers;
 
@@ -132,6 +134,32 @@ public sealed class ProtocolTests(ProtocolTests.Fixture fixture) : IClassFixture
         Assert.True(clock.Elapsed < BankingGrains.Lease * 2, $"The account was blocked for {clock.Elapsed.TotalSeconds:F1} s.");
         await Assert.ThrowsAnyAsync<Orleans.Transactions.OrleansTransactionException>(() => holding);
         Assert.Equal(2, (await Bank.GetAsync(payee)).Version);
+    }
+
+    /// <summary>Section 7: an activation that leaves takes no messages, also not the decision that its own commits wait behind.</summary>
+    [Fact]
+    public async Task AnAccountThatLeavesWhileItsQueueWaitsForADecisionIsFreeAgain()
+    {
+        var customers = await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => Bank.OpenAsync("A", AccountKind.Customer, overdraftMinor: 100_00)));
+        var (first, leaving) = customers[0].CompareTo(customers[1]) < 0 ? (customers[0], customers[1]) : (customers[1], customers[0]);
+        var decides = await Bank.OpenAsync("B", AccountKind.Business);
+        Task<TransferOutcome> prepared, behind;
+        using (var hold = fixture.Hold("B", decides))
+        {
+            prepared = Bank.TransferAsync(leaving, decides, 1_00, "prepared");
+            await hold.Reached.WaitAsync(Patience);
+            behind = Bank.TransferAsync(first, leaving, 1_00, "behind"); // the leaving account decides it, once the first one is decided
+            await fixture.UntilAsync(() => fixture.Writes.Any(write => write.Key == first.Text && write.NewPending.Count > 0));
+            await ((IAddressable)Bank.Grains.GetGrain<IAccountGrain>(leaving.Text)).AsReference<IGrainManagementExtension>().DeactivateOnIdle();
+        }
+
+        var clock = Stopwatch.StartNew();
+        await Bank.UntilSettledAsync(TimeSpan.FromSeconds(20));
+        Measured.Say($"an account that left with a queue: free {clock.Elapsed.TotalSeconds:F1} s later");
+        await Task.WhenAll(prepared, behind);
+        var next = await Retry.UntilTakenAsync(key => Bank.TransferAsync(leaving, decides, 1, key));
+        Assert.Equal(TransferStatus.Posted, next.Status);
+        Assert.Equal(TransferStatus.Posted, (await Retry.UntilTakenAsync(key => Bank.TransferAsync(leaving, decides, 1_00, key), "prepared")).Status);
     }
 
     /// <summary>Section 6: more transfers than an account can finish before they all time out are refused at once, and nothing else is lost.</summary>
