@@ -17,10 +17,21 @@ internal sealed class DurableAccount
     /// <summary>Time for one posting before any was measured: about what an account takes that does not decide.</summary>
     private static readonly TimeSpan CycleAtFirst = TimeSpan.FromMilliseconds(4);
 
+    /// <summary>
+    /// Transactions that may be under way on the account whatever it costs: fewer than can time out together.
+    /// </summary>
+    private const int AdmittedAlways = 64;
+
+    /// <summary>
+    /// What the whole queue of an account may take: below the wait for a lock (2 s) and a third of the prepare time-out (7 s), or
+    /// it would time out as a whole.
+    /// </summary>
+    private static readonly TimeSpan QueueTimeMax = BankingGrains.Acquire * 0.75;
+
     /// <summary>By number; what is too old at the front is cut off when it has become half of the list.</summary>
     private readonly List<(long Number, UInt128 Id, long At)> recent = [];
     private TimeSpan cycle = CycleAtFirst;
-    private long busySince;
+    private long newestPosting, busySince;
 
     /// <summary>The row's fence: no two loads of an account share one.</summary>
     public long Epoch { get; private set; }
@@ -30,17 +41,6 @@ internal sealed class DurableAccount
     public long PostingVersion { get; private set; }
 
     public long EntryNumber { get; private set; }
-
-    /// <summary>
-    /// Transactions that may be under way on the account whatever it costs: fewer than can time out together.
-    /// </summary>
-    private const int AdmittedAlways = 32;
-
-    /// <summary>
-    /// What the whole queue of an account may take: below the wait for a lock (2 s) and a third of the prepare time-out (7 s), or
-    /// it would time out as a whole.
-    /// </summary>
-    private static readonly TimeSpan QueueTimeMax = BankingGrains.Acquire * 0.75;
 
     /// <summary>Outcomes up to this number can no longer be named from memory.</summary>
     private long ForgottenNumber { get; set; }
@@ -58,9 +58,7 @@ internal sealed class DurableAccount
             var now = Stopwatch.GetTimestamp();
             if (state.PostingVersion > PostingVersion)
             {
-                // One outlier, as the first posting of a cold process is, must not close the account; a lasting change shows soon.
-                var sample = Stopwatch.GetElapsedTime(busySince, now) / (state.PostingVersion - PostingVersion);
-                (cycle, busySince) = (((cycle * 7) + (sample < cycle * 4 ? sample : cycle * 4)) / 8, now);
+                MeasureCycle(state.PostingVersion, now);
             }
 
             foreach (var entry in state.NewEntries.Where(entry => entry.Number > EntryNumber))
@@ -83,12 +81,13 @@ internal sealed class DurableAccount
     /// </summary>
     public bool Admits(long underWay) => underWay < AdmittedAlways || cycle * underWay < QueueTimeMax;
 
-    /// <summary>Told before a posting is made on a state: with nothing under way before it, the time that it takes begins now.</summary>
+    /// <summary>Told before a posting is made on a state.</summary>
     public void Begins(long stateVersion)
     {
+        newestPosting = stateVersion + 1;
         if (stateVersion == PostingVersion)
         {
-            busySince = Stopwatch.GetTimestamp();
+            busySince = 0; // nothing was under way: how long this one takes says how long it waited for others, not how long a queue takes
         }
     }
 
@@ -118,6 +117,18 @@ internal sealed class DurableAccount
         }
 
         return false;
+    }
+
+    /// <summary>Time for a posting while there is a queue. One outlier must not close the account; a lasting change shows soon.</summary>
+    private void MeasureCycle(long postingVersion, long now)
+    {
+        if (busySince != 0)
+        {
+            var sample = Stopwatch.GetElapsedTime(busySince, now) / (postingVersion - PostingVersion);
+            cycle = ((cycle * 7) + (sample < cycle * 4 ? sample : cycle * 4)) / 8;
+        }
+
+        busySince = newestPosting > postingVersion ? now : 0;
     }
 
     private void ForgetOld(long now)

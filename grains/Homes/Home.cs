@@ -180,9 +180,9 @@ internal sealed partial class Home : IAsyncDisposable
                 throw new HomeRefusedException($"Home {Name} is refused: {found}");
             }
         }
-        catch (Exception exception) when (exception is MySqlException or TimeoutException or IOException)
+        catch (Exception exception) when (exception is not (HomeRefusedException or OutOfMemoryException) && !cancellation.IsCancellationRequested)
         {
-            found = exception.Message;
+            found = exception.Message; // whatever it is, the probe must go on, or the circuit would stay open for ever
         }
 
         if (found is null)

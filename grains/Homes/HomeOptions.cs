@@ -72,6 +72,9 @@ internal static class EngineLimits
     /// <summary>Attempts to find out whether a commit of unknown outcome landed.</summary>
     public const int ResolveAttemptsMax = 3;
 
+    /// <summary>How long an account waits before it tries again to cancel what a home that is down may have committed.</summary>
+    public static readonly TimeSpan CancelRetryPause = TimeSpan.FromMilliseconds(500);
+
     /// <summary>How long metadata that nobody waits for may stay unwritten.</summary>
     public static readonly TimeSpan DeferMax = TimeSpan.FromMilliseconds(700);
 }

@@ -288,8 +288,19 @@ internal sealed class StateStorage<TState>(Home home, HomeRegistry homes, StateT
             return;
         }
 
-        var since = new DateTime(cancelled.TimeTicks, DateTimeKind.Utc);
-        if (!await CancelledTransactions.TryAddAsync(homes.OfKey(manager.GrainKey), manager, cancelled.TransactionId, since))
+        bool isCancelled;
+        try
+        {
+            isCancelled = await CancelledTransactions.TryAddAsync(homes.OfKey(manager.GrainKey), manager, cancelled.TransactionId, new DateTime(cancelled.TimeTicks, DateTimeKind.Utc));
+        }
+        catch (HomeUnavailableException)
+        {
+            // Orleans loads again and asks the manager at once, whose answer leads here again: hundreds of loads a second while its home is down.
+            await Task.Delay(EngineLimits.CancelRetryPause);
+            throw;
+        }
+
+        if (!isCancelled)
         {
             knownCommitted.Add(cancelled.TransactionId);
             throw new InvalidOperationException(MaskedText.Of($"Expected transaction {cancelled.TransactionId} of {key} to be aborted, its manager {manager.GrainKey} has committed it. The cancel is refused."));

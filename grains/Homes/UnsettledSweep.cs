@@ -58,9 +58,9 @@ internal sealed partial class UnsettledSweep(HomeRegistry homes, IGrainFactory g
             var unsettled = await LedgerQueries.UnsettledAsync(home, AccountTable.Instance, time.GetUtcNow().UtcDateTime - SettleTime, CandidatesMax);
             due = [.. unsettled.Where(key => !touched.ContainsKey(key))];
         }
-        catch (HomeUnavailableException exception)
+        catch (Exception exception) when (exception is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {
-            LogSweepFailed(home.Name, exception.Message);
+            LogSweepFailed(home.Name, exception.Message); // whatever it is, the sweep must go on
             return;
         }
 

@@ -12,4 +12,7 @@ internal sealed partial class TransferGrain
 
     [LoggerMessage(2003, LogLevel.Information, "A settlement on {Account} did not go through and was tried again: {Message}")]
     private partial void LogStepFailed(string account, string message);
+
+    [LoggerMessage(2004, LogLevel.Warning, "Transfer {TransferId} has no outcome yet after {Attempts} attempts ({State}); the last thing that failed was: {Message}")]
+    private partial void LogStillOpen(string transferId, int attempts, string state, string message);
 }

@@ -149,6 +149,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
         var tried = false; // true once this execution began a transaction: an outcome found before that is an earlier request's
         var unknown = false; // true once a transaction ended without saying how: from then on the key must be settled
         var inFlight = false; // true while the id has a row without an outcome: it may still post, so nobody is told that nothing changed
+        var trouble = "nothing";
         for (var (attempt, aborts) = (1, 0); ; attempt++)
         {
             var posting = false;
@@ -197,7 +198,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
-                aborts++;
+                (aborts, trouble) = (aborts + 1, exception.Message);
                 switch (Classify(exception))
                 {
                     case Failure.Refused:
@@ -223,6 +224,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
 
             if (time.GetElapsedTime(started) > ExecutionTimeMax)
             {
+                LogStillOpen(id, attempt, unknown ? "its outcome is unknown" : inFlight ? "it is prepared" : "it was aborted", trouble);
                 return new TransferOutcome(TransferStatus.Pending, id, null, null, false);
             }
 

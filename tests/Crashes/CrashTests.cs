@@ -41,7 +41,15 @@ public sealed class CrashTests
         var faults = new Faults(bank, new Random(seed), line => Measured.Say($"crash seed {seed}: {line}"));
         await faults.RunAsync(load);
         await over.CancelAsync();
-        await load;
+        try
+        {
+            await load;
+        }
+        catch (Xunit.Sdk.XunitException)
+        {
+            Measured.Say($"crash seed {seed}: {await bank.DescribeAsync()}");
+            throw;
+        }
 
         var settled = await bank.UntilSettledAsync(SettleTimeMax);
         Measured.Say($"crash seed {seed}: {history.Count} transfers, {string.Join(", ", history.ByOutcome.Select(group => $"{group.Count()} {group.Key}"))}; {history.Unknown} answers left it open; longest wait for an outcome {history.LongestWait.TotalSeconds:F1} s; settled {settled.TotalSeconds:F1} s after the load");

@@ -68,4 +68,30 @@ public sealed class OutageTests
         Assert.InRange(healthyPosted, healthyTried * 0.999, healthyTried);
         Assert.True(healthyTried > 20, $"{healthyTried} transfers of the healthy home while the other was down");
     }
+
+    /// <summary>Guarantee 9: membership and reminders live in bank_system; money does not need them.</summary>
+    [Fact]
+    public async Task TransfersGoOnWhileBankSystemIsDown()
+    {
+        await using var bank = await Bank.StartAsync(silos: 2);
+        var accounts = await Task.WhenAll(Enumerable.Range(0, 40).Select(index => bank.OpenAsync(index % 2 == 0 ? "A" : "B", AccountKind.Customer, overdraftMinor: 1_000_000_00)));
+        await bank.System.KillAsync();
+        var (clock, tried, posted) = (Stopwatch.StartNew(), 0, 0);
+        await Task.WhenAll(Enumerable.Range(0, Senders).Select(async sender =>
+        {
+            var random = new Random(sender);
+            while (clock.Elapsed < TimeSpan.FromSeconds(6))
+            {
+                var (from, to) = (accounts[random.Next(20) * 2], accounts[(random.Next(20) * 2) + 1]);
+                var outcome = await bank.TransferAsync(from, to, 1, through: sender % 2);
+                Interlocked.Increment(ref tried);
+                Interlocked.Add(ref posted, outcome.Status == TransferStatus.Posted ? 1 : 0);
+            }
+        }));
+        await bank.System.StartAsync();
+        Measured.Say($"bank_system down for {clock.Elapsed.TotalSeconds:F0} s: {posted} of {tried} transfers posted");
+        Assert.InRange(posted, tried * 0.999, tried);
+        Assert.True(tried > 500, $"{tried} transfers");
+        Assert.Empty((await bank.VerifyAsync()).Breaches);
+    }
 }

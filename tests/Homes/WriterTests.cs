@@ -76,6 +76,36 @@ public sealed class WriterTests(HomeServer server) : IClassFixture<HomeServer>
         }
     }
 
+    /// <summary>A silo that hangs holds the locks of a whole batch; nobody's operation may get lost over it.</summary>
+    [Fact]
+    public async Task EveryOperationEndsWhileSomebodyElseHoldsItsRow()
+    {
+        await using var silo = await server.StartSiloAsync();
+        var home = HomeOf(silo);
+        var keys = Enumerable.Range(0, 60).Select(_ => $"counter/{server.NewKey()}").ToList();
+        await Task.WhenAll(keys.Select(key => home.Writer.StoreAsync(Make(key, 1)))).WaitAsync(Bounds.Answer);
+        var locked = await server.LockAsync(string.Join("; ", keys.Take(40).Select(key => $"SELECT 1 FROM grain_state WHERE state_key = '{key}' FOR UPDATE")));
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        var running = keys.Select(async (key, index) =>
+        {
+            while (clock.Elapsed < TimeSpan.FromSeconds(6))
+            {
+                await EndsAsync(home.Writer.LoadAsync(GrainStateTable<Counter>.Instance, key));
+                await EndsAsync(home.Writer.StoreAsync(Flush(key, version: 1, value: index)));
+                await EndsAsync(home.Writer.StoreAsync(Change(key, version: 1, value: index)));
+            }
+        }).ToList();
+        await Task.Delay(TimeSpan.FromSeconds(3));
+        await locked.DisposeAsync();
+        await Task.WhenAll(running);
+
+        static async Task EndsAsync(Task operation)
+        {
+            var failure = await Record.ExceptionAsync(() => operation.WaitAsync(Bounds.Answer));
+            Assert.False(failure is TimeoutException, "An operation never ended.");
+        }
+    }
+
     [Fact]
     public async Task AMemberWhoseRowIsNotAsExpectedFailsAlone()
     {

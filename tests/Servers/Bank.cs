@@ -189,6 +189,30 @@ internal sealed class Bank : IAsyncDisposable
         return (long)(await A.QueryAsync("bank_home", unsettled))! + (long)(await B.QueryAsync("bank_home", unsettled))!;
     }
 
+    /// <summary>What is under way in both homes, and what the silos said last: for a test that failed.</summary>
+    public async Task<string> DescribeAsync()
+    {
+        var text = new System.Text.StringBuilder();
+        foreach (var (name, server) in ((string, DatabaseServer)[])[("A", A), ("B", B)])
+        {
+            await server.ReadAsync("bank_home", "SELECT number, version, fence, unsettled_since, commit_records FROM account WHERE unsettled_since IS NOT NULL", row =>
+                text.AppendLine(global::System.Globalization.CultureInfo.InvariantCulture, $"{name} account {row[0]} v{row[1]} f{row[2]} since {row[3]} records {row[4]}"));
+            await server.ReadAsync("bank_home", "SELECT state_key, sequence, HEX(transaction_id), manager FROM pending_state", row =>
+                text.AppendLine(global::System.Globalization.CultureInfo.InvariantCulture, $"{name} pending {row[0]} {row[1]} {row[2]} of {row[3]}"));
+            await server.ReadAsync("bank_home", "SELECT id, status FROM transfer WHERE status = 'prepared'", row =>
+                text.AppendLine(global::System.Globalization.CultureInfo.InvariantCulture, $"{name} prepared {row[0]}"));
+            await server.ReadAsync("bank_home", "SELECT account, HEX(transaction_id), cancelled_at FROM cancelled_transaction ORDER BY cancelled_at DESC LIMIT 20", row =>
+                text.AppendLine(global::System.Globalization.CultureInfo.InvariantCulture, $"{name} cancelled {row[0]} {row[1]} {row[2]}"));
+        }
+
+        foreach (var silo in processes)
+        {
+            text.AppendLine(global::System.Globalization.CultureInfo.InvariantCulture, $"--- {silo.Name} {(silo.HasExited ? "gone" : "runs")}").AppendLine(silo.Log is { Length: > 200_000 } log ? log[^200_000..] : silo.Log);
+        }
+
+        return text.ToString();
+    }
+
     /// <summary>Waits until nothing is under way; gives how long that took, or fails the test with what is left.</summary>
     public async Task<TimeSpan> UntilSettledAsync(TimeSpan most)
     {
@@ -197,8 +221,7 @@ internal sealed class Bank : IAsyncDisposable
         {
             if (clock.Elapsed > most)
             {
-                const string which = "SELECT GROUP_CONCAT(CONCAT_WS(' ', number, unsettled_since, commit_records) SEPARATOR '; ') FROM account WHERE unsettled_since IS NOT NULL";
-                Assert.Fail($"Unsettled after {most.TotalSeconds} s: A: {await A.QueryAsync("bank_home", which)} B: {await B.QueryAsync("bank_home", which)}");
+                Assert.Fail($"Unsettled after {most.TotalSeconds} s: {await DescribeAsync()}");
             }
 
             await Task.Delay(50);

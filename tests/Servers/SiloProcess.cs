@@ -47,7 +47,7 @@ internal sealed class SiloProcess : IAsyncDisposable
         string[] common =
         [
             $"--Silo:Name={name}", $"--Silo:Port={port.ToString(CultureInfo.InvariantCulture)}", $"--Silo:GatewayPort={gateway.ToString(CultureInfo.InvariantCulture)}",
-            "--Serilog:MinimumLevel:Default=Warning", "--Serilog:MinimumLevel:Override:Orleans=Error", .. arguments,
+            "--Serilog:MinimumLevel:Default=Warning", $"--Serilog:MinimumLevel:Override:Orleans={Environment.GetEnvironmentVariable("BANK_TEST_ORLEANS_LEVEL") ?? "Error"}", .. arguments,
         ];
         foreach (var argument in common)
         {
