@@ -211,7 +211,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
                     case Failure.Unavailable when !unknown && !inFlight && aborts > 2:
                         return NotTaken(id, new Refusal(Code.HomeUnavailable, "A home database cannot be reached. Nothing changed; send it again."));
                     case Failure.Unknown when posting:
-                        LogOutcomeUnknown(id, exception.Message);
+                        LogOutcomeUnknown(id, MaskedText.Of(exception.Message));
                         unknown = true;
                         break;
                 }
@@ -224,7 +224,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
 
             if (time.GetElapsedTime(started) > ExecutionTimeMax)
             {
-                LogStillOpen(id, attempt, unknown ? "its outcome is unknown" : inFlight ? "it is prepared" : "it was aborted", trouble);
+                LogStillOpen(id, attempt, unknown ? "its outcome is unknown" : inFlight ? "it is prepared" : "it was aborted", MaskedText.Of(trouble));
                 return new TransferOutcome(TransferStatus.Pending, id, null, null, false);
             }
 
@@ -273,7 +273,7 @@ internal sealed partial class TransferGrain(HomeRegistry homes, TransferInstrume
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
-            LogStepFailed(source.Masked, exception.Message);
+            LogStepFailed(source.Masked, MaskedText.Of(exception.Message));
             return false;
         }
     }
